@@ -1,0 +1,56 @@
+"""The predictions table: one row per input, in input order, whatever happened to the input.
+
+The table holds nothing that differs between two runs of the same work (no times, no hosts): interrupted or not, its
+bytes are the same. What describes the run lies next to it in ``run.json``.
+"""
+
+import hashlib
+import re
+from typing import Final
+
+import pyarrow as pa
+
+from pipelines.findings import FINDINGS
+
+STATUSES: Final = ("ok", "rejected", "error")
+TRIAGE_CLASSES: Final = ("urgent", "routine", "likely_normal")
+
+SCHEMA: Final = pa.schema(
+    [
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("status", pa.string(), nullable=False),  # one of STATUSES
+        pa.field("reason", pa.string()),  # a pipelines.errors.Reason code; null where status is ok
+        pa.field("detail", pa.string()),  # one sentence for a person; null where status is ok
+        *(pa.field(f"p_{finding}", pa.float64()) for finding in FINDINGS),  # calibrated probability
+        *(pa.field(f"flag_{finding}", pa.bool_()) for finding in FINDINGS),  # p >= the locked threshold
+        pa.field("triage_score", pa.float64()),  # 0-100
+        pa.field("triage_class", pa.string()),  # one of TRIAGE_CLASSES
+        # Where each finding's map peaks, in stored pixels (x to the right, y down): localisation needs no pixels later.
+        *(pa.field(f"peak_{axis}_{finding}", pa.float64()) for finding in FINDINGS for axis in ("x", "y")),
+        pa.field("model_id", pa.string(), nullable=False),
+    ]
+)
+"""Probabilities, flags and triage columns are null where status is not ok, or where the model has no such output."""
+
+COLUMNS: Final = tuple(SCHEMA.names)
+
+HEATMAP_FOLDER: Final = "heatmaps"
+"""Folder of ``cxr predict --heatmaps``, inside the predictions folder."""
+
+
+def heatmap_file(image_id: str, layer: str) -> str:
+    """Name of one heat-map picture inside `HEATMAP_FOLDER`.
+
+    Args:
+        image_id: as in the predictions table.
+        layer: a finding (the film with that finding's map laid over it) or ``film`` (the film alone).
+
+    Returns:
+        A plain file name, unique for each (image_id, layer): readable characters are kept, a digest keeps ids apart
+        that differ only in characters which are not. Pictures keep the film's aspect ratio; stored pixel (x, y) is at
+        picture pixel (x, y) * picture width / stored columns.
+    """
+    readable = re.sub(r"[^A-Za-z0-9.-]+", "_", image_id)[-80:]
+    digest = hashlib.sha256(image_id.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return f"{readable}-{digest}.{layer}.png"
