@@ -1,0 +1,19 @@
+"""What is learned: backbone, localising heads, losses, calibration, and the package that carries them.
+
+Nothing here imports `pipelines`; a model package can be read and run with this package alone.
+"""
+
+from models.calibration import Calibration
+from models.classifier import Architecture, Classifier, ClassifierOutput
+from models.package import InputContract, ModelPackage, load_package, save_package
+
+__all__ = [
+    "Architecture",
+    "Calibration",
+    "Classifier",
+    "ClassifierOutput",
+    "InputContract",
+    "ModelPackage",
+    "load_package",
+    "save_package",
+]
