@@ -28,8 +28,9 @@ SCHEMA: Final = pa.schema(
         pa.field("triage_class", pa.string()),  # one of TRIAGE_CLASSES
         # Where each finding's map peaks, in stored pixels (x to the right, y down): localisation needs no pixels later.
         *(pa.field(f"peak_{axis}_{finding}", pa.float64()) for finding in FINDINGS for axis in ("x", "y")),
-        # Score of the shape-free control that travels in the model package (16x16 thumbnail + five intensity statistics,
-        # logistic regression, fitted on the model's own training films): `evaluate` sets its AUROC beside the model's.
+        # Score of the shape-free control that travels in the model package (16x16 thumbnail + five intensity
+        # statistics, logistic regression, fitted on the model's own training films): `evaluate` sets its AUROC beside
+        # the model's.
         *(pa.field(f"control_{finding}", pa.float64()) for finding in FINDINGS),
         pa.field("model_id", pa.string(), nullable=False),
     ]

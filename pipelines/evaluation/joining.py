@@ -1,0 +1,233 @@
+"""Joining predictions to a manifest: which film is which, what its label is, and what was left out."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from pipelines.errors import EvaluationError, ManifestError, PredictionsError
+from pipelines.evaluation.arrays import Bools, Floats
+from pipelines.evaluation.records import LeftOut
+from pipelines.evaluation.tables import check_ids, first_few, numbers
+from pipelines.findings import FINDINGS
+from pipelines.manifest.schema import SPLITS
+
+MEANINGS: Final = {
+    "not_in_manifest": "in the predictions, but not in the manifest",
+    "other_split": "in the manifest, but not in the split that was asked for",
+    "not_predicted": "in the manifest, but without a row in the predictions",
+    "label_unknown": "the reference label of this finding is not known",
+    "score_missing": "the film has no usable score for this finding (empty or not a finite number)",
+}
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Films with status ok that belong to the manifest rows asked for, in the order of the predictions."""
+
+    films: pd.DataFrame
+    """Columns of the manifest, and those of the predictions with the prefix ``pred_``; index 0 … n-1."""
+    in_predictions: int
+    in_manifest: int
+    matched_by: str
+    left_out: tuple[LeftOut, ...]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The films that count for one finding, in the order of the predictions."""
+
+    films: pd.DataFrame
+    labels: Bools
+    scores: Floats
+    left_out: tuple[LeftOut, ...]
+    reference: str
+    """Where the label comes from."""
+
+
+def left_out(counts: dict[str, int]) -> tuple[LeftOut, ...]:
+    """Records of the codes that occur, with their meaning."""
+    return tuple(LeftOut(code=code, n=n, meaning=meaning(code)) for code, n in counts.items() if n)
+
+
+def meaning(code: str) -> str:
+    """A left-out code in words."""
+    if code in MEANINGS:
+        return MEANINGS[code]
+    status, _, reason = code.partition(":")
+    words = reason.replace("_", " ") or "no reason given"
+    return f"not usable as a film ({words})" if status == "rejected" else f"could not be read or processed ({words})"
+
+
+def join_films(predictions: pd.DataFrame, manifest: pd.DataFrame, *, split: str | None = None) -> Joined:
+    """Match every prediction with its film.
+
+    Args:
+        predictions: ``image_id``, ``status`` and more, one row per film.
+        manifest: rows as in `pipelines.manifest.schema`; only ``image_id`` is needed, the rest is used where present.
+        split: train, val or test; None takes all rows of the manifest.
+
+    Raises:
+        PredictionsError: duplicated ids, an ambiguous match, or no match at all.
+        ManifestError: duplicated ids, an unknown split, or a split without films.
+    """
+    if "image_id" not in manifest.columns:
+        raise ManifestError("manifest: column 'image_id' is missing.")
+    if manifest["image_id"].duplicated().any():
+        again = manifest["image_id"][manifest["image_id"].duplicated()].unique()
+        raise ManifestError(
+            f"manifest: column 'image_id' has {len(again)} duplicated ids (first: {first_few(list(again))})."
+        )
+    check_ids(predictions["image_id"], "image_id", "predictions")
+    wanted = _wanted(manifest, split)
+    place, matched_by = match_ids(predictions["image_id"], manifest)
+    found = place >= 0
+    asked = np.zeros(len(place), dtype=bool)
+    asked[found] = wanted[place[found]]
+    ok = (predictions["status"] == "ok").to_numpy()
+    counts: dict[str, int] = {
+        "not_in_manifest": int((~found).sum()),
+        "other_split": int((found & ~asked).sum()),
+    }
+    failed = predictions[asked & ~ok]
+    reasons = failed["reason"].fillna("") if "reason" in failed else [""] * len(failed)
+    counts |= dict(sorted(Counter(f"{s}:{r}" for s, r in zip(failed["status"], reasons, strict=True)).items()))
+    counts["not_predicted"] = int(wanted.sum() - asked.sum())
+    keep = asked & ok
+    left = manifest.iloc[place[keep]].reset_index(drop=True)
+    right = predictions[keep].reset_index(drop=True).add_prefix("pred_")
+    return Joined(
+        films=pd.concat([left, right], axis=1),
+        in_predictions=len(predictions),
+        in_manifest=int(wanted.sum()),
+        matched_by=matched_by,
+        left_out=left_out(counts),
+    )
+
+
+def _wanted(manifest: pd.DataFrame, split: str | None) -> Bools:
+    if split is None:
+        return np.ones(len(manifest), dtype=bool)
+    if split not in SPLITS:
+        raise ManifestError(f"split {split!r} is not one of {', '.join(SPLITS)}.")
+    wanted = (column(manifest, "split") == split).to_numpy(dtype=bool, na_value=False)
+    if not wanted.any():
+        there = sorted(column(manifest, "split").dropna().unique()) or ["none assigned"]
+        raise ManifestError(f"manifest: no film in split {split!r}; splits there: {', '.join(there)}.")
+    return np.asarray(wanted, dtype=bool)
+
+
+def column(frame: pd.DataFrame, name: str) -> "pd.Series[Any]":
+    """A column, or nulls where a hand-written manifest has no such column."""
+    if name in frame.columns:
+        return frame[name]
+    return pd.Series([None] * len(frame), index=frame.index, dtype=object, name=name)
+
+
+def match_ids(ids: "pd.Series[Any]", manifest: pd.DataFrame) -> "tuple[np.ndarray[Any, np.dtype[np.int64]], str]":
+    """Find each id in the manifest.
+
+    The id is compared with ``image_id``, with its part after ``<dataset>/``, with the file name of ``path``, and with
+    that name without its suffix; the comparison that matches most ids is used for the whole table, the earlier one
+    among equals.
+
+    Returns:
+        Row of the manifest for each id (-1 = none), and the comparison in words.
+
+    Raises:
+        PredictionsError: nothing matches, or a matched id belongs to several rows of the manifest.
+    """
+    wanted = ids.astype(str)
+    known = manifest["image_id"].astype(str)
+    names = column(manifest, "path").fillna("").astype(str).map(lambda path: PurePosixPath(path).name)
+    keys = {
+        "image_id": known,
+        "the part of image_id after <dataset>/": known.str.partition("/")[2],
+        "the file name of path": names,
+        "the file name of path without its suffix": names.map(lambda name: PurePosixPath(name).stem),
+    }
+    best, best_key, best_text = -1, known, "image_id"
+    for text, key in keys.items():
+        hits = int(wanted.isin(set(key) - {""}).sum())
+        if hits > best:
+            best, best_key, best_text = hits, key, text
+        if best == len(wanted):
+            break
+    if best == 0:
+        raise PredictionsError(
+            f"None of the {len(wanted)} ids of the predictions is in the manifest of {len(known)} films: predictions "
+            f"have {first_few(list(wanted))}, the manifest has {first_few(list(known))}."
+        )
+    repeated = best_key[best_key.duplicated(keep=False)]
+    unclear = wanted[wanted.isin(set(repeated) - {""})]
+    if len(unclear):
+        raise PredictionsError(
+            f"{len(unclear)} ids of the predictions match several films of the manifest by {best_text} "
+            f"(first: {first_few(list(unclear))}); use full image_id values."
+        )
+    usable = best_key != ""
+    rows = pd.Series(np.flatnonzero(usable), index=best_key[usable])
+    rows = rows[~rows.index.duplicated()]
+    place = rows.reindex(wanted).fillna(-1).to_numpy(dtype=np.int64)
+    return place, best_text
+
+
+def reference_labels(manifest: pd.DataFrame, finding: str) -> tuple[Floats, str]:
+    """Labels of one finding.
+
+    Args:
+        manifest: the rows to label.
+        finding: tb or nodule (the manifest's column), else a native label, letter for letter.
+
+    Returns:
+        ``[rows]``: 1, 0, or NaN where the label is not known; and where it comes from, in words.
+
+    Raises:
+        EvaluationError: no film carries such a native label.
+        ManifestError: a label that is not 1, 0 or null.
+    """
+    if finding in FINDINGS:
+        values = numbers(column(manifest, finding), finding, "manifest")
+        if not np.isin(values[~np.isnan(values)], (0, 1)).all():
+            raise ManifestError(f"manifest: column {finding!r} has values other than 1, 0 and null.")
+        return values, f"manifest column {finding}"
+    native = column(manifest, "native_labels")
+    labels = np.array([np.nan if not _is_list(v) else float(finding in list(v)) for v in native], dtype=np.float64)
+    if not np.nansum(labels):
+        seen = sorted({str(label) for value in native if _is_list(value) for label in value})
+        raise EvaluationError(
+            f"Finding {finding!r} is neither a label column ({', '.join(FINDINGS)}) nor a native label of these films; "
+            f"native labels there: {', '.join(seen[:30]) or 'none'}."
+        )
+    return labels, f"native label {finding!r} of the data set"
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, (list, tuple, np.ndarray))
+
+
+def scored_films(joined: Joined, finding: str) -> Scored:
+    """The films that count for one finding.
+
+    Raises:
+        PredictionsError: no score column of that finding.
+        EvaluationError, ManifestError: as for `reference_labels`.
+    """
+    name = f"pred_p_{finding}"
+    if name not in joined.films.columns:
+        there = [c.removeprefix("pred_p_") for c in joined.films.columns if c.startswith("pred_p_")]
+        raise PredictionsError(f"predictions: no score of finding {finding!r}; scores there: {', '.join(there)}.")
+    labels, reference = reference_labels(joined.films, finding)
+    scores = numbers(joined.films[name], f"p_{finding}", "predictions")
+    known, usable = ~np.isnan(labels), np.isfinite(scores)
+    keep = known & usable
+    return Scored(
+        films=joined.films[keep].reset_index(drop=True),
+        labels=labels[keep] == 1,
+        scores=scores[keep],
+        left_out=left_out({"label_unknown": int((~known).sum()), "score_missing": int((known & ~usable).sum())}),
+        reference=reference,
+    )

@@ -1,0 +1,69 @@
+"""Does the heat map point at the disease?"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from pipelines.evaluation.arrays import Bools
+from pipelines.evaluation.estimates import DEFAULT_LEVEL, Estimate
+from pipelines.evaluation.joining import column
+from pipelines.evaluation.proportions import EXACT, clopper_pearson
+from pipelines.evaluation.records import ExampleBox
+
+METHOD: Final = f"share of true positives whose map peak lies in a true box of the finding, {EXACT}"
+
+
+def boxes_of(value: object, finding: str) -> tuple[ExampleBox, ...] | None:
+    """The boxes of one finding from a manifest cell; None where none were drawn for the film (null)."""
+    if not isinstance(value, (list, tuple, np.ndarray)):
+        return None
+    found: list[ExampleBox] = []
+    for box in value:
+        if box["finding"] == finding:
+            found.append(ExampleBox(x0=box["x0"], y0=box["y0"], x1=box["x1"], y1=box["y1"]))
+    return tuple(found)
+
+
+def peak_of(film: Any, finding: str) -> tuple[float, float] | None:
+    """Where a film's map peaks, (x, y) in stored pixels; None where the table has no peak."""
+    x, y = film.get(f"pred_peak_x_{finding}"), film.get(f"pred_peak_y_{finding}")
+    return None if pd.isna(x) or pd.isna(y) else (float(x), float(y))
+
+
+def inside(peak: tuple[float, float], boxes: Sequence[ExampleBox]) -> bool:
+    """Whether a point lies in one of the boxes; edges belong to the box."""
+    return any(box.x0 <= peak[0] <= box.x1 and box.y0 <= peak[1] <= box.y1 for box in boxes)
+
+
+def localisation(films: pd.DataFrame, true_positive: Bools, finding: str, level: float = DEFAULT_LEVEL) -> Estimate:
+    """Share of true positives whose map peaks inside a true box of the finding.
+
+    Args:
+        films: joined films; ``boxes`` from the manifest, ``pred_peak_x_<finding>`` and ``pred_peak_y_<finding>``.
+        true_positive: ``[films]``, flagged and diseased.
+        finding: whose boxes and map.
+        level: confidence level.
+
+    Returns:
+        The exact estimate over the true positives that have both a map peak and at least one true box; the others
+        cannot be judged. Without any, the reason.
+    """
+    hits = judged = 0
+    with_box = with_peak = 0
+    chosen = films[true_positive]
+    for (_, film), cell in zip(chosen.iterrows(), column(chosen, "boxes"), strict=True):
+        boxes, peak = boxes_of(cell, finding), peak_of(film, finding)
+        with_box += bool(boxes)
+        with_peak += peak is not None
+        if boxes and peak is not None:
+            judged += 1
+            hits += inside(peak, boxes)
+    if judged == 0:
+        why = "no true positives" if not len(chosen) else "no boxes were drawn" if not with_box else "no map peaks"
+        if with_box and with_peak:
+            why = "no true positive has both a box and a map peak"
+        return Estimate.absent(why, method=METHOD, level=level)
+    share = clopper_pearson(hits, judged, level)
+    return share.model_copy(update={"method": METHOD})

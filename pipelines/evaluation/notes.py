@@ -1,0 +1,79 @@
+"""What a reader must know to read the numbers right, in sentences."""
+
+from typing import Final
+
+from pipelines.evaluation.joining import Joined, Scored, column
+from pipelines.evaluation.operating_point import OperatingPoint
+from pipelines.evaluation.records import OperatingResult
+
+FEW_POSITIVES: Final = 30
+"""Below this many positive (or negative) films a note warns about the width of the intervals."""
+
+
+def independence_note(films: int, patients: int | None) -> str:
+    """How films of one patient were treated."""
+    if patients is None:
+        return (
+            "Intervals treat films as independent. Not every film names its patient, so whether some patients have "
+            "several films is not known; if they do, the intervals are too narrow."
+        )
+    if patients < films:
+        return (
+            f"Intervals treat films as independent, but {films:,} films come from {patients:,} patients: "
+            "the intervals are too narrow."
+        )
+    return "Every film is of a different patient, so films are independent, as the intervals assume."
+
+
+def table_notes(joined: Joined, split: str | None, system: str) -> tuple[str, ...]:
+    """Notes on the whole evaluation."""
+    films, notes = joined.films, []
+    standards = column(films, "reference_standard")
+    synthetic = int((standards == "synthetic").sum())
+    if synthetic:
+        notes.append(
+            f"{synthetic:,} of {len(films):,} films are synthetic: numbers on them say nothing about patients."
+        )
+    report = int((standards == "report").sum())
+    if report:
+        notes.append(
+            f"The labels of {report:,} of {len(films):,} films were taken from radiology reports. Such labels are "
+            "wrong in a share of films, so every number here measures agreement with reports, not with disease."
+        )
+    seen = int(column(films, "split").isin(["train", "val"]).sum())
+    if seen and system != "another system":
+        notes.append(
+            f"{seen:,} of {len(films):,} films are in the training or validation split: if this model was trained on "
+            "this manifest, it has seen them and the numbers are too good."
+        )
+    if split is None and not column(films, "split").isna().all():
+        notes.append("All splits of the manifest were evaluated together.")
+    return tuple(notes)
+
+
+def finding_notes(
+    scored: Scored, point: OperatingResult | None, split: str | None, locked: OperatingPoint | None
+) -> tuple[str, ...]:
+    """Notes on one finding."""
+    notes = []
+    positives, n = int(scored.labels.sum()), len(scored.labels)
+    fewest, which = min((positives, "positive"), (n - positives, "negative"))
+    if 0 < fewest < FEW_POSITIVES and fewest < n:
+        notes.append(f"Only {fewest} {which} film{'s' if fewest > 1 else ''}: read the intervals, not the points.")
+    if n and (scored.scores.min() < 0 or scored.scores.max() > 1):
+        notes.append(
+            f"Scores run from {scored.scores.min():.4g} to {scored.scores.max():.4g}: they are not probabilities. "
+            "The AUROC needs only their order."
+        )
+    if point is None:
+        notes.append("No threshold was locked or given, so there is no sensitivity or specificity.")
+    elif point.source == "user":
+        notes.append(
+            "The threshold was given by the user and not locked on validation films: if it was chosen after seeing "
+            "these results, sensitivity and specificity are too good."
+        )
+        if locked is not None:
+            notes.append(f"The threshold locked in the model package ({locked.threshold:.4g}) was not used.")
+    elif split in (None, "val"):
+        notes.append("The films evaluated may include those on which the threshold was chosen.")
+    return tuple(notes)

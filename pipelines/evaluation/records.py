@@ -1,0 +1,245 @@
+"""``evaluation.json``: what an evaluation holds, and what every part of it means."""
+
+from importlib import metadata
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipelines.evaluation.estimates import Estimate
+from pipelines.evaluation.operating_point import OperatingPoint
+from pipelines.evaluation.proportions import Confusion
+
+EVALUATION_SCHEMA = "cxr-triage/evaluation/1"
+
+
+class Record(BaseModel):
+    """A part of the evaluation: frozen, closed, without NaN or infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class LeftOut(Record):
+    """Films that do not count in a result, and why."""
+
+    code: str
+    """A stable code, for example ``label_unknown`` or ``rejected:too_small``."""
+    n: int = Field(ge=0)
+    """How many films."""
+    meaning: str
+    """The code in words."""
+
+
+class Films(Record):
+    """Where every row of the predictions table went, and which films of the manifest have no row."""
+
+    in_predictions: int
+    """Rows of the predictions table."""
+    in_manifest: int
+    """Rows of the manifest that were asked for (of the chosen split, or all)."""
+    joined: int
+    """Rows with a score that belong to a film asked for; per finding, unknown labels still leave this number."""
+    patients: int | None
+    """Different patients among the joined films; null where some patient is unknown."""
+    matched_by: str
+    """How the ids of the two tables were matched."""
+    left_out: tuple[LeftOut, ...]
+    """Rows left out of everything, by reason: ``in_predictions`` = ``joined`` + these, except for ``not_predicted``,
+    which counts films of the manifest without a row."""
+
+
+class Cohort(Record):
+    """Who was tested: counts over the joined films; null = not known is counted as ``unknown``."""
+
+    datasets: dict[str, int]
+    sites: dict[str, int]
+    splits: dict[str, int]
+    views: dict[str, int]
+    sexes: dict[str, int]
+    reference_standards: dict[str, int]
+    age_years: tuple[float, float, float] | None
+    """Median, lowest and highest age; null where no age is known."""
+    age_known: int
+    """Films with a known age."""
+
+
+class OperatingResult(Record):
+    """What one threshold does on the films evaluated."""
+
+    threshold: float
+    """A film is flagged where its score is at least this."""
+    source: Literal["locked", "user"]
+    """``locked``: chosen on validation films and kept in the model package; ``user``: given with the command."""
+    label: str
+    """The source in words, to print beside the numbers."""
+    locked: OperatingPoint | None
+    """The locked operating point, with the cohort it was chosen on."""
+    counts: Confusion
+    sensitivity: Estimate
+    specificity: Estimate
+    ppv: Estimate
+    """At the prevalence of these films, not of a screening programme."""
+    npv: Estimate
+    """At the prevalence of these films, not of a screening programme."""
+    flagged: Estimate
+    localisation: Estimate
+    """Share of true positives whose map peaks inside a true box of the finding."""
+
+
+class RocCurve(Record):
+    """The curve from "flag nothing" to "flag everything"; long curves are thinned evenly along their length."""
+
+    thresholds: tuple[float | None, ...]
+    """A film is flagged where its score is at least this; the first is null: no film is flagged."""
+    false_positive_rate: tuple[float, ...]
+    true_positive_rate: tuple[float, ...]
+
+
+class Histogram(Record):
+    """Scores by reference label, in bins of equal width; the last bin includes its upper edge."""
+
+    edges: tuple[float, ...]
+    positive: tuple[int, ...]
+    negative: tuple[int, ...]
+
+
+class ExampleBox(Record):
+    """A true box in stored pixels."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+
+class Example(Record):
+    """One film chosen by the stated rule, with its pictures if there are any."""
+
+    outcome: Literal["true_positive", "false_negative", "false_positive", "true_negative"]
+    image_id: str
+    score: float
+    synthetic: bool
+    rows: int | None
+    columns: int | None
+    boxes: tuple[ExampleBox, ...] | None
+    """True boxes of the finding; null where none were drawn for this film."""
+    peak: tuple[float, float] | None
+    """Where the map peaks, (x, y) in stored pixels."""
+    film_picture: str | None = None
+    """File inside the evaluation folder: the film alone."""
+    map_picture: str | None = None
+    """File inside the evaluation folder: the film with the finding's map over it."""
+
+
+class Examples(Record):
+    """Films to look at."""
+
+    rule: str
+    """How they were chosen."""
+    absent: str | None
+    """Why there are none; null where there are."""
+    films: tuple[Example, ...]
+
+
+class ControlResult(Record):
+    """The shape-free control on the same films: picture statistics that see no anatomy."""
+
+    description: str
+    auroc: Estimate
+    difference: Estimate
+    """AUROC of the system minus AUROC of the control."""
+    near: bool
+    """True where the control comes near the system or solves the task by itself."""
+    verdict: str
+    """What that means, in words."""
+
+
+class FindingResult(Record):
+    """Everything about one finding."""
+
+    finding: str
+    name: str
+    """The finding in words."""
+    score: str
+    """Where the score comes from: a column, or the largest of several."""
+    reference: str
+    """Where the label comes from."""
+    n: int
+    positives: int
+    negatives: int
+    patients: int | None
+    """Different patients; null where some patient is unknown."""
+    patients_positive: int | None
+    left_out: tuple[LeftOut, ...]
+    """Joined films without a known label or a usable score: joined = n + these."""
+    prevalence: Estimate
+    auroc: Estimate
+    control: ControlResult | None
+    operating_point: OperatingResult | None
+    roc: RocCurve | None
+    """Null where only one class is present."""
+    histogram: Histogram | None
+    examples: Examples
+    notes: tuple[str, ...]
+    """What a reader must know to read the numbers right."""
+
+
+class Provenance(Record):
+    """Which files and which code these numbers come from; no absolute path."""
+
+    predictions_digest: str | None
+    """SHA-256 of the predictions file."""
+    predictions_folder: str | None
+    """The predictions folder, relative to the evaluation folder (POSIX); null where it lies elsewhere on the disk."""
+    manifest_digest: str | None
+    predicted_manifest_digest: str | None
+    """Digest of the manifest that the predictions were made from, as their ``run.json`` says."""
+    model_id: str | None
+    model_name: str | None
+    predictions_code_version: str | None
+    versions: dict[str, str]
+    """Versions of this software and of the libraries that computed the numbers."""
+
+    @classmethod
+    def empty(cls) -> Self:
+        """Nothing is known but the software."""
+        return cls(
+            predictions_digest=None,
+            predictions_folder=None,
+            manifest_digest=None,
+            predicted_manifest_digest=None,
+            model_id=None,
+            model_name=None,
+            predictions_code_version=None,
+            versions=software_versions(),
+        )
+
+
+def software_versions() -> dict[str, str]:
+    """Versions of this software and of the libraries that compute the numbers."""
+    return {name: _version(name) for name in ("cxr-triage", "numpy", "scipy", "pandas", "scikit-learn")}
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed as a package"
+
+
+class Evaluation(Record):
+    """One predictions table against one manifest."""
+
+    schema_: Literal["cxr-triage/evaluation/1"] = Field(alias="schema", default="cxr-triage/evaluation/1")
+    title: str
+    system: Literal["cxr-triage model", "another system"]
+    split: str | None
+    level: float
+    films: Films
+    cohort: Cohort
+    findings: tuple[FindingResult, ...]
+    independence: str
+    """How films of one patient were treated."""
+    notes: tuple[str, ...]
+    provenance: Provenance
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
