@@ -1,0 +1,273 @@
+"""Run configurations: one YAML per run, ``key=value`` overrides, errors in one sentence.
+
+Relative paths are relative to the working directory; ``${NAME}`` in a path is an environment variable, so that a
+committed YAML holds no machine's paths.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from pipelines.errors import ConfigError
+from pipelines.findings import FINDINGS
+
+
+def _expand(value: object) -> object:
+    """Expand ``${NAME}`` and ``~`` in a path; an unset variable is an error, not an empty string."""
+    if not isinstance(value, str):
+        return value
+    for name in re.findall(r"\$\{(\w+)\}", value):
+        if name not in os.environ:
+            raise ValueError(f"environment variable {name} is not set")
+    return os.path.expanduser(re.sub(r"\$\{(\w+)\}", lambda match: os.environ[match[1]], value))  # noqa: PTH111
+
+
+ConfigPath = Annotated[Path, BeforeValidator(_expand)]
+Finding = Literal["tb", "nodule"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=())
+
+
+class DataSource(_Section):
+    """One manifest and where its files are."""
+
+    manifest: ConfigPath
+    """Parquet or CSV manifest with train and val rows (`cxr manifest build`, `cxr manifest split`)."""
+    root: ConfigPath | None = None
+    """Folder that the manifest's paths are relative to; the manifest's own folder if left out."""
+
+
+class ModelSection(_Section):
+    """The network."""
+
+    backbone: str = "densenet121"
+    """A torchvision classification model, or timm:NAME."""
+    pretrained: str = "none"
+    """Weights to start from: none, imagenet, lite0 (packaged, no download), or a weight file."""
+    size: int = Field(320, ge=64, le=2048)
+    """Side of the square input in pixels."""
+    map_stride: Literal[8, 16, 32] = 8
+    """Input pixels per cell of the localisation map."""
+    neck_width: int = Field(96, ge=8, le=1024)
+    """Channels of the features shared by the heads."""
+    pooling: Literal["lse", "max", "mean"] = "lse"
+    """How a map becomes a score: a smooth maximum, the maximum, or the mean."""
+
+
+class AugmentationSection(_Section):
+    """Random changes to training films; 0 switches one off."""
+
+    rotate_degrees: float = Field(7.0, ge=0, le=45)
+    """Largest rotation either way."""
+    translate: float = Field(0.05, ge=0, le=0.5)
+    """Largest shift, as a share of the side."""
+    zoom: float = Field(0.1, ge=0, le=0.5)
+    """Largest change of scale either way."""
+    gamma: float = Field(0.3, ge=0, le=0.9)
+    """Largest change of the contrast curve: gamma is drawn from 1 - value to 1 / (1 - value)."""
+    brightness: float = Field(0.1, ge=0, le=0.5)
+    """Largest shift of the display values."""
+    noise: float = Field(0.02, ge=0, le=0.5)
+    """Largest standard deviation of added Gaussian noise."""
+    occlusions: int = Field(0, ge=0, le=20)
+    """Number of grey boxes (a twelfth of the side) laid over the film: breaks shortcuts that live in one corner."""
+    flip: float = Field(0.0, ge=0, le=1)
+    """Probability of a left-right flip; the heart then lies on the wrong side, so the default is never."""
+
+
+class OptimisationSection(_Section):
+    """How the weights are found."""
+
+    epochs: int = Field(20, ge=1)
+    """Passes over the training films, at most."""
+    batch_size: int = Field(16, ge=1)
+    """Films per optimiser step, over all processes together."""
+    learning_rate: float = Field(5e-4, gt=0)
+    """Peak rate of AdamW, reached after the warm-up and lowered to zero along a cosine."""
+    backbone_rate: float = Field(1.0, ge=0, le=1)
+    """Factor on the rate for pretrained layers; 0 trains the heads alone."""
+    weight_decay: float = Field(1e-2, ge=0)
+    """Decoupled weight decay of matrices and kernels; biases and norms have none."""
+    warmup_epochs: float = Field(0.5, ge=0)
+    """Epochs over which the rate rises from zero."""
+    gradient_clip: float = Field(5.0, gt=0)
+    """Largest norm of a step's gradient."""
+    imbalance: Literal["none", "balanced"] = "none"
+    """balanced: positives weigh as much as negatives in the loss; calibration takes the weight out again."""
+    box_weight: float = Field(1.0, ge=0)
+    """Weight of the map's loss where boxes are known; 0 ignores boxes."""
+    frozen_batchnorm: bool = False
+    """Keep the pretrained batch statistics: makes several processes agree with one, and helps small batches."""
+
+
+class ValidationSection(_Section):
+    """What is watched, and what is locked."""
+
+    monitor: Literal["val_auroc_mean", "val_auroc_tb", "val_auroc_nodule", "val_loss"] = "val_auroc_mean"
+    """The metric that chooses the best epoch, stops the run, and decides who is champion."""
+    patience: int = Field(5, ge=1)
+    """Epochs without improvement before the run stops."""
+    target_sensitivity: float = Field(0.90, gt=0, lt=1)
+    """Operating points are the highest thresholds that reach this sensitivity on the validation films."""
+
+
+class HardwareSection(_Section):
+    """Where it runs."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto takes the GPU if there is one."""
+    devices: int = Field(1, ge=1)
+    """Processes on this machine; under torchrun, what torchrun was told counts."""
+    nodes: int = Field(1, ge=1)
+    """Machines."""
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
+    """auto: bf16-mixed on a GPU, 32-true on a CPU."""
+    workers: int = Field(0, ge=0)
+    """Loader processes; 0 augments in the training process."""
+    cache: Literal["memory", "disk", "none"] = "memory"
+    """Where decoded, resized films are kept after the first epoch."""
+
+
+class TrackingSection(_Section):
+    """MLflow."""
+
+    experiment: str = "cxr-triage"
+    """Experiment that the run appears under."""
+    uri: str | None = None
+    """Tracking store; left out: MLFLOW_TRACKING_URI, or mlflow.db beside the run's folder."""
+    register_as: str | None = "cxr-triage"
+    """Name in the model registry; null does not register."""
+
+
+class TrainConfig(_Section):
+    """One training run."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Short name of the run and of its package."""
+    out: ConfigPath
+    """Folder of the run; holds checkpoints, the package and the resolved configuration."""
+    data: list[DataSource] = Field(min_length=1)
+    """Cohorts to train on together; a finding that a cohort does not know is masked."""
+    findings: list[Finding] = Field(default=list(FINDINGS), min_length=1)
+    """Findings to learn."""
+    seed: int = Field(1, ge=0, le=2**31 - 1)
+    """Decides initial weights, order of films and augmentation."""
+    model: ModelSection = ModelSection()
+    augmentation: AugmentationSection = AugmentationSection()
+    optimisation: OptimisationSection = OptimisationSection()
+    validation: ValidationSection = ValidationSection()
+    hardware: HardwareSection = HardwareSection()
+    tracking: TrackingSection = TrackingSection()
+
+    @model_validator(mode="after")
+    def _findings_fit(self) -> "TrainConfig":
+        if len(set(self.findings)) != len(self.findings):
+            raise ValueError(f"findings: {self.findings} names one finding twice")
+        watched = self.validation.monitor.removeprefix("val_auroc_")
+        if watched in FINDINGS and watched not in self.findings:
+            raise ValueError(f"validation.monitor: {self.validation.monitor}, but findings are {self.findings}")
+        return self
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Read one YAML and apply ``key=value`` overrides, such as ``optimisation.epochs=3`` or ``data.0.root=films``.
+
+    Raises:
+        ConfigError: one sentence that names the key, the value and the choices.
+    """
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such configuration file")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        where = getattr(error, "problem_mark", None)
+        place = f" at line {where.line + 1}" if where is not None else ""
+        raise ConfigError(f"{path}: not readable as YAML{place}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected keys and values, found {type(values).__name__}")
+    for override in overrides:
+        _apply_override(values, override)
+    return parse_config(values, source=str(path))
+
+
+def parse_config(values: Mapping[str, Any], *, source: str) -> TrainConfig:
+    """Validate configuration values; `source` is named in errors."""
+    try:
+        return TrainConfig.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(f"{source}: {_sentence(error)}") from None
+
+
+def dump_config(config: TrainConfig) -> str:
+    """Return the resolved configuration as YAML with every default spelled out."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _apply_override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"override {override!r}: expected key=value, such as optimisation.epochs=3")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
+    *parents, last = key.split(".")
+    place: Any = values
+    for part in parents:
+        place = _descend(place, part, override)
+    if isinstance(place, list):
+        place[_index(place, last, override)] = value
+    else:
+        place[last] = value
+
+
+def _descend(place: Any, part: str, override: str) -> Any:
+    found = place[_index(place, part, override)] if isinstance(place, list) else place.setdefault(part, {})
+    if not isinstance(found, (dict, list)):
+        raise ConfigError(f"override {override!r}: {part} is a single value, it has no keys below it")
+    return found
+
+
+def _index(place: list[Any], part: str, override: str) -> int:
+    if not part.isdigit() or int(part) >= len(place):
+        raise ConfigError(f"override {override!r}: found {part!r}, expected a position from 0 to {len(place) - 1}")
+    return int(part)
+
+
+def _sentence(error: ValidationError) -> str:
+    """Say the first problem (and how many more) in words."""
+    problems = error.errors(include_url=False)
+    first = problems[0]
+    key = ".".join(str(part) for part in first["loc"])
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    if first["type"] == "extra_forbidden":
+        choices = _keys_beside(first["loc"])
+        close = difflib.get_close_matches(str(first["loc"][-1]), choices, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        return f"unknown key {key} (value {first['input']!r}); the keys here are {', '.join(choices)}{hint}{more}"
+    if first["type"] == "missing":
+        return f"key {key} is missing{more}"
+    if first["type"] == "value_error":
+        return f"{key + ': ' if key else ''}{first['ctx']['error']}{more}"
+    message = first["msg"][0].lower() + first["msg"][1:]
+    return f"{key}: found {first['input']!r}, {message.replace('input should be', 'expected')}{more}"
+
+
+def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
+    section: type[BaseModel] = TrainConfig
+    for part in location[:-1]:
+        if part == "data":
+            section = DataSource
+        elif isinstance(part, str) and part in section.model_fields:
+            annotation = section.model_fields[part].annotation
+            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+                section = annotation
+    return list(section.model_fields)

@@ -1,0 +1,87 @@
+"""The model card, written by the run from its own records."""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from models import ModelPackage
+from pipelines.config import TrainConfig
+from pipelines.evaluation.estimates import Estimate
+from pipelines.evaluation.operating_point import OperatingPoint
+from pipelines.findings import FINDING_NAMES
+from pipelines.training.films import Cohort
+
+
+class Summary(Protocol):
+    """What the card says about one finding."""
+
+    @property
+    def finding(self) -> str: ...
+    @property
+    def auroc(self) -> Estimate: ...
+    @property
+    def control(self) -> Estimate: ...
+    @property
+    def operating_point(self) -> OperatingPoint: ...
+
+
+def model_card(
+    package: ModelPackage, summaries: Iterable[Summary], config: TrainConfig, val: Cohort, train: Cohort
+) -> str:
+    """Return the card of a package as Markdown."""
+    lines = [
+        f"# {package.name}",
+        "",
+        f"Model `{package.model_id}`. **Research only: not a medical device, not a diagnosis.** It must not decide "
+        "alone whether a person is treated, referred or sent home.",
+        "",
+        "## What it does",
+        "",
+        f"Reads one frontal chest radiograph and gives, for {_and(FINDING_NAMES[name] for name in config.findings)}, a "
+        f"calibrated probability, a flag at a locked threshold and a map of where. Network: `{config.model.backbone}` "
+        f"(start: {config.model.pretrained}), input {config.model.size} × {config.model.size} pixels, one channel.",
+        "",
+        "## What it was trained on",
+        "",
+        f"{_cohort(train, config)} Chosen and calibrated on: {_cohort(val, config)}",
+        "",
+        "A label that a data set does not know is masked in the loss; it was never read as a negative.",
+        "",
+        "## Validation",
+        "",
+        "These numbers chose the weights and the thresholds, so they are optimistic. Judge the model on films it has "
+        "never met (`cxr evaluate`).",
+        "",
+        "| finding | AUROC | shape-free control | threshold | sensitivity | specificity | films (positive) |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for summary in summaries:
+        point = summary.operating_point
+        lines.append(
+            f"| {summary.finding} | {summary.auroc.text()} | {summary.control.text()} | {point.threshold:.4f} "
+            f"| {point.sensitivity.text()} | {point.specificity.text()} | {point.n} ({point.n_positive}) |"
+        )
+    lines += [
+        "",
+        "The shape-free control is a logistic regression on a 16×16 thumbnail and five intensity statistics. Where it "
+        "comes near the model, the AUROC may come from how the pictures were made, not from disease.",
+        "",
+        "## Limits",
+        "",
+        "Films unlike the training films (other machines, children, lateral views, lying patients) give scores that "
+        "mean nothing. A threshold belongs to this model alone: another version needs its own, locked anew.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _cohort(cohort: Cohort, config: TrainConfig) -> str:
+    datasets = ", ".join(f"{name} ({count} films)" for name, count in cohort.rows["dataset"].value_counts().items())
+    labels = "; ".join(
+        f"{finding} {int((column == 1).sum())} positive, {int((column == 0).sum())} negative"
+        for finding, column in zip(config.findings, cohort.labels.T, strict=True)
+    )
+    return f"{datasets}. {labels}."
+
+
+def _and(names: Iterable[str]) -> str:
+    return " and ".join(names)

@@ -1,0 +1,250 @@
+"""From manifests to tensors: one MONAI chain that training, validation and the control share.
+
+A film is decoded and squared once (`square_transform`, the same function as in inference) and cached; random changes
+are drawn anew for each (seed, epoch, film), whatever process or worker does it, so that a run can be resumed, or
+spread over processes, without changing what any film looks like.
+"""
+
+import itertools
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import torch
+from monai.data import CacheDataset, Dataset, PersistentDataset
+from monai.transforms import Compose, MapTransform
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import Sampler
+
+from pipelines.config import TrainConfig
+from pipelines.errors import ManifestError, UnreadableImage
+from pipelines.evaluation.control import thumbnail_features
+from pipelines.imaging import Placement, read_radiograph, to_square
+from pipelines.manifest import guard_splits, read_manifest, union_manifests
+
+_FULL_CELL: Final = 0.4
+"""Share of a map cell inside a box from which the cell counts as wholly diseased: a 6 mm nodule fills no cell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """The rows of one split and where their files are."""
+
+    rows: pd.DataFrame
+    """Manifest rows, index 0..n-1."""
+    paths: tuple[Path, ...]
+    """Absolute path of each row."""
+    labels: NDArray[np.float32]
+    """``[n, F]`` 1, 0 or NaN."""
+
+
+def load_cohorts(config: TrainConfig) -> tuple[pd.DataFrame, dict[str, Cohort]]:
+    """Read the manifests of a run; return their union and its train and val cohorts.
+
+    Raises:
+        ManifestError: a broken manifest, a patient or a picture in two splits, missing files, an empty split, or a
+            finding without both classes in a split.
+    """
+    frames, folders = [], []
+    for source in config.data:
+        frame = read_manifest(source.manifest)
+        root = (source.root or source.manifest.parent).resolve()
+        frames.append(frame)
+        folders.extend([root] * len(frame))
+    union = union_manifests(frames)
+    guard_splits(union)
+    cohorts = {}
+    for split in ("train", "val"):
+        chosen = np.flatnonzero((union["split"] == split).to_numpy())
+        rows = union.iloc[chosen].reset_index(drop=True)
+        paths = tuple(folders[index] / path for index, path in zip(chosen, rows["path"], strict=True))
+        labels = rows[list(config.findings)].to_numpy(dtype=np.float32, na_value=np.nan)
+        cohorts[split] = Cohort(rows, paths, labels)
+        _require_usable(cohorts[split], split, config)
+    return union, cohorts
+
+
+def _require_usable(cohort: Cohort, split: str, config: TrainConfig) -> None:
+    names = ", ".join(str(source.manifest) for source in config.data)
+    if not cohort.paths:
+        raise ManifestError(f"{names}: no row has split {split}; assign splits with `cxr manifest split`")
+    for finding, column in zip(config.findings, cohort.labels.T, strict=True):
+        positive, negative = int((column == 1).sum()), int((column == 0).sum())
+        if positive == 0 or negative == 0:
+            raise ManifestError(
+                f"{names}: split {split} has {positive} positive and {negative} negative films of {finding}, "
+                "expected at least one of each"
+            )
+    missing = [image for image, path in zip(cohort.rows["image_id"], cohort.paths, strict=True) if not path.is_file()]
+    if missing:
+        raise ManifestError(
+            f"{names}: {len(missing)} of {len(cohort.paths)} {split} films are not on disk; first: {missing[0]}; "
+            "check data.root, or build the manifest with --only-present"
+        )
+
+
+class SquareFilmd(MapTransform):
+    """Path → decoded, squared display values and what the shape-free control sees of the film.
+
+    ``image`` becomes float32 ``[1, size, size]`` in [0, 1]; ``thumbnail`` is float64 ``[261]``. Reading is
+    `pipelines.imaging.read_radiograph`, as in inference, so that no film is seen with other eyes in training.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__(keys="image")
+        self.size = size
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        radiograph = read_radiograph(Path(data["image"]), max_side=self.size)
+        stored = (radiograph.facts.rows, radiograph.facts.columns)
+        square = to_square(radiograph.pixels, self.size, stored_shape=stored)
+        return {
+            **data,
+            "image": torch.from_numpy(square)[None],
+            "thumbnail": torch.from_numpy(thumbnail_features(radiograph.pixels)),
+        }
+
+
+class RegionsFromBoxesd(MapTransform):
+    """Boxes in stored pixels → a mask per finding ``[F, size, size]`` of 0 and 1 on the square (key ``regions``)."""
+
+    def __init__(self, findings: Sequence[str], size: int) -> None:
+        super().__init__(keys="boxes", allow_missing_keys=True)
+        self.findings = list(findings)
+        self.size = size
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        regions = torch.zeros(len(self.findings), self.size, self.size)
+        boxes = data["boxes"]
+        if boxes:
+            placement = Placement.fit(*data["stored_shape"], self.size)
+            for box in boxes:
+                if box["finding"] in self.findings:
+                    x0, y0, x1, y1 = placement.box_to_square((box["x0"], box["y0"], box["x1"], box["y1"]))
+                    layer = regions[self.findings.index(box["finding"])]
+                    layer[int(y0) : max(int(y0) + 1, round(y1)), int(x0) : max(int(x0) + 1, round(x1))] = 1
+        return {**data, "regions": regions}
+
+
+def build_cache(cohort: Cohort, config: TrainConfig, folder: Path) -> Dataset:
+    """Return decoded, squared films of a cohort, cached where the configuration says.
+
+    Each item holds ``image``, ``thumbnail``, ``labels`` and ``index``.
+
+    Raises:
+        ManifestError: films that cannot be read: how many, the first, and why.
+    """
+    items = [{"image": str(path), "index": index} for index, path in enumerate(cohort.paths)]
+    transform = Compose([SquareFilmd(config.model.size)], map_items=False)
+    if config.hardware.cache == "none":
+        return Dataset(items, transform)
+    if config.hardware.cache == "disk":
+        return PersistentDataset(items, transform, cache_dir=folder / f"cache-{config.model.size}")
+    try:
+        return CacheDataset(items, transform, num_workers=torch.get_num_threads(), progress=False, copy_cache=False)
+    except (RuntimeError, UnreadableImage):
+        raise ManifestError(_unreadable_sentence(cohort)) from None
+
+
+def _unreadable_sentence(cohort: Cohort) -> str:
+    """Read every film again to say how many cannot be read, not only the first."""
+    failures = []
+    for image_id, path in zip(cohort.rows["image_id"], cohort.paths, strict=True):
+        try:
+            read_radiograph(path)
+        except UnreadableImage as error:
+            failures.append(f"{image_id} ({error.reason}: {error.detail})")
+    return (
+        f"{len(failures)} of {len(cohort.paths)} films cannot be read; first: {'; '.join(failures[:3])}; "
+        "take them out of the manifest, or repair them"
+    )
+
+
+class TrainingFilms(torch.utils.data.Dataset[dict[str, Tensor]]):
+    """Cached films with labels and map targets, changed at random for each (epoch, index).
+
+    Args:
+        cache: from `build_cache`.
+        cohort: the same rows.
+        config: the run.
+        augment: the MONAI chain to apply; None leaves films as they are.
+    """
+
+    def __init__(self, cache: Dataset, cohort: Cohort, config: TrainConfig, augment: Compose | None) -> None:
+        self.cache = cache
+        self.cohort = cohort
+        self.seed = config.seed
+        self.augment = augment
+        self.regions = RegionsFromBoxesd(config.findings, config.model.size)
+        self.map_stride = config.model.map_stride
+        self.known = _regions_known(cohort, config.findings)
+
+    def __len__(self) -> int:
+        return len(self.cohort.paths)
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
+        epoch, index = key
+        row = self.cohort.rows.iloc[index]
+        item = dict(self.cache[index])
+        boxes = row["boxes"] if self.known[index].any() else None
+        item = self.regions({**item, "boxes": boxes, "stored_shape": (row["rows"], row["columns"])})
+        if self.augment is not None:
+            self.augment.set_random_state(seed=_film_seed(self.seed, epoch, index))
+            item = self.augment(item)
+        return {
+            "image": torch.as_tensor(item["image"]).float().clamp(0, 1),
+            "labels": torch.from_numpy(self.cohort.labels[index]),
+            "regions": self._cells(torch.as_tensor(item["regions"]), index),
+            "index": torch.tensor(index),
+        }
+
+    def _cells(self, regions: Tensor, index: int) -> Tensor:
+        cells = functional.avg_pool2d(regions[None], self.map_stride)[0]
+        cells = (cells / _FULL_CELL).clamp(max=1.0)
+        cells[~torch.from_numpy(self.known[index])] = torch.nan
+        return cells
+
+
+def _regions_known(cohort: Cohort, findings: Sequence[str]) -> NDArray[np.bool_]:
+    """``[n, F]``: is it known where the finding is? Negative films: nowhere. Positive films: where boxes are drawn."""
+    known = cohort.labels == 0
+    for index, boxes in enumerate(cohort.rows["boxes"]):
+        drawn = set() if boxes is None else {box["finding"] for box in boxes}
+        for position, finding in enumerate(findings):
+            known[index, position] |= cohort.labels[index, position] == 1 and finding in drawn
+    return np.asarray(known)
+
+
+def _film_seed(seed: int, epoch: int, index: int) -> int:
+    return int(np.random.SeedSequence([seed, epoch, index]).generate_state(1)[0])
+
+
+class EpochBatches(Sampler[list[tuple[int, int]]]):
+    """This process's share of each global batch of one epoch, as (epoch, index) pairs.
+
+    The order depends on the seed and the epoch alone. A global batch is dealt out to the processes like cards, so
+    that any number of processes sees the same batches; what is left over at the end joins the last full batch when it
+    is smaller than half a batch.
+    """
+
+    def __init__(self, films: int, batch_size: int, *, seed: int, rank: int = 0, world_size: int = 1) -> None:
+        self.films = films
+        self.batch_size = batch_size
+        self.seed = seed
+        self.rank = rank
+        self.world_size = world_size
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return max(1, int(self.films / self.batch_size + 0.5))
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.films)
+        cuts = [step * self.batch_size for step in range(len(self))] + [self.films]
+        for start, stop in itertools.pairwise(cuts):
+            yield [(self.epoch, int(index)) for index in order[start:stop][self.rank :: self.world_size]]

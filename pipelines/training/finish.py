@@ -1,0 +1,231 @@
+"""From the best weights to a package in the registry: calibrate, lock, fit the control, write, log."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from monai.data import Dataset
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models import Architecture, Calibration, ModelPackage, save_package
+from models.calibration import fit_calibration
+from pipelines.config import TrainConfig
+from pipelines.evaluation.auroc import auroc_delong
+from pipelines.evaluation.control import ControlModel, fit_control_model
+from pipelines.evaluation.estimates import Estimate
+from pipelines.evaluation.operating_point import OperatingPoint, lock_operating_point
+from pipelines.inference.registry import log_pyfunc
+from pipelines.manifest import manifest_digest
+from pipelines.training.card import model_card
+from pipelines.training.figures import draw_figures
+from pipelines.training.films import Cohort
+from pipelines.training.state import Progress
+from pipelines.training.tracking import Registered, Tracker, register
+from pipelines.version import code_version, package_versions
+
+PACKAGE: Final = "package"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trained:
+    """A run whose last epoch is done, before anything is made of it."""
+
+    config: TrainConfig
+    architecture: Architecture
+    weights: Mapping[str, Tensor]
+    pos_weight: NDArray[np.float64] | None
+    """``[F]`` weight positives had in the loss."""
+    progress: Progress
+    train: tuple[Cohort, Dataset]
+    val: tuple[Cohort, Dataset]
+    val_logits: NDArray[np.float64]
+    """``[n_val, F]`` of the best weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class FindingSummary:
+    """What validation says about one finding."""
+
+    finding: str
+    auroc: Estimate
+    control: Estimate
+    """AUROC of the shape-free control on the same films."""
+    operating_point: OperatingPoint
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """What a run made."""
+
+    package: Path
+    model_id: str
+    best_epoch: int
+    """From 1."""
+    epochs: int
+    findings: tuple[FindingSummary, ...]
+    mlflow_run_id: str | None
+    registered: Registered | None
+
+
+def finish_run(trained: Trained, tracker: Tracker) -> TrainResult:
+    """Make the package from the best weights, log it and register it."""
+    config, (cohort, _) = trained.config, trained.val
+    calibration = _calibrate(trained)
+    controls, control_scores = _fit_controls(trained)
+    unlocked = ModelPackage(
+        name=config.name,
+        architecture=trained.architecture,
+        weights=trained.weights,
+        calibration=calibration,
+        control={finding: model.model_dump(mode="json") for finding, model in controls.items()},
+        provenance=_provenance(trained, tracker.run_id),
+    )
+    probabilities = _probabilities(trained, calibration)
+    summaries = _summarise(trained, unlocked.model_id, probabilities, control_scores)
+    points = {summary.finding: summary.operating_point.model_dump(mode="json") for summary in summaries}
+    package = replace(unlocked, operating_points=points)
+    folder = config.out / PACKAGE
+    save_package(package, folder, card=model_card(package, summaries, config, cohort, trained.train[0]))
+    _write_validation(config.out / "validation.parquet", trained, probabilities)
+    draw_figures(config.out / "figures", package, trained.val, probabilities, trained.progress)
+    registered = _log(trained, tracker, folder, summaries)
+    return TrainResult(
+        folder,
+        package.model_id,
+        trained.progress.best_epoch + 1,
+        trained.progress.epoch,
+        summaries,
+        tracker.run_id,
+        registered,
+    )
+
+
+def _calibrate(trained: Trained) -> dict[str, Calibration]:
+    weights = trained.pos_weight if trained.pos_weight is not None else np.ones(len(trained.config.findings))
+    labels = trained.val[0].labels
+    return {
+        finding: fit_calibration(trained.val_logits[:, k], labels[:, k], pos_weight=float(weights[k]))
+        for k, finding in enumerate(trained.config.findings)
+    }
+
+
+def _probabilities(trained: Trained, calibration: Mapping[str, Calibration]) -> NDArray[np.float64]:
+    findings = trained.config.findings
+    columns = [calibration[finding].probability(trained.val_logits[:, k]) for k, finding in enumerate(findings)]
+    return np.stack(columns, axis=1)
+
+
+def _fit_controls(trained: Trained) -> tuple[dict[str, ControlModel], dict[str, NDArray[np.float64]]]:
+    """Fit the shape-free control on the training films; score the validation films."""
+    (train, train_cache), (_, val_cache) = trained.train, trained.val
+    seen, unseen = _thumbnails(train_cache), _thumbnails(val_cache)
+    models, scores = {}, {}
+    for position, finding in enumerate(trained.config.findings):
+        known = ~np.isnan(train.labels[:, position])
+        models[finding] = fit_control_model(seen[known], train.labels[known, position])
+        scores[finding] = models[finding].scores(unseen)
+    return models, scores
+
+
+def _thumbnails(cache: Dataset) -> NDArray[np.float64]:
+    return np.stack([np.asarray(cache[index]["thumbnail"]) for index in range(len(cache))])
+
+
+def _summarise(
+    trained: Trained,
+    model_id: str,
+    probabilities: NDArray[np.float64],
+    control_scores: Mapping[str, NDArray[np.float64]],
+) -> tuple[FindingSummary, ...]:
+    cohort, config = trained.val[0], trained.config
+    summaries = []
+    for position, finding in enumerate(config.findings):
+        labels = cohort.labels[:, position]
+        known = ~np.isnan(labels)
+        names = "+".join(sorted(cohort.rows["dataset"][known].unique()))
+        point = lock_operating_point(
+            labels[known],
+            probabilities[known, position],
+            finding=finding,
+            target_sensitivity=config.validation.target_sensitivity,
+            cohort=f"{names} val",
+            model_id=model_id,
+        )
+        auroc = auroc_delong(labels[known], probabilities[known, position])
+        control = auroc_delong(labels[known], control_scores[finding][known])
+        summaries.append(FindingSummary(finding, auroc, control, point))
+    return tuple(summaries)
+
+
+def _provenance(trained: Trained, run_id: str | None) -> dict[str, Any]:
+    config = trained.config
+    return {
+        "code_version": code_version(),
+        "versions": package_versions(),
+        "mlflow_run_id": run_id,
+        "best_epoch": trained.progress.best_epoch + 1,
+        "seed": config.seed,
+        # Folders are left out: a package is read on other machines by other people.
+        "config": config.model_dump(mode="json", exclude={"out": True, "data": True, "tracking": {"uri"}}),
+        "manifests": [source.manifest.name for source in config.data],
+        "train": _cohort_facts(trained.train[0], config),
+        "val": _cohort_facts(trained.val[0], config),
+    }
+
+
+def _cohort_facts(cohort: Cohort, config: TrainConfig) -> dict[str, Any]:
+    return {
+        "films": len(cohort.paths),
+        "datasets": {
+            str(name): int(count) for name, count in cohort.rows["dataset"].value_counts().sort_index().items()
+        },
+        "manifest_digest": manifest_digest(cohort.rows),
+        "labels": {
+            finding: {
+                "positive": int((column == 1).sum()),
+                "negative": int((column == 0).sum()),
+                "unknown": int(np.isnan(column).sum()),
+            }
+            for finding, column in zip(config.findings, cohort.labels.T, strict=True)
+        },
+    }
+
+
+def _write_validation(path: Path, trained: Trained, probabilities: NDArray[np.float64]) -> None:
+    """Save what the operating points were locked on, so that every number of the run can be computed again."""
+    cohort = trained.val[0]
+    table = pd.DataFrame({"image_id": cohort.rows["image_id"]})
+    for position, finding in enumerate(trained.config.findings):
+        table[f"label_{finding}"] = cohort.labels[:, position]
+        table[f"logit_{finding}"] = trained.val_logits[:, position]
+        table[f"p_{finding}"] = probabilities[:, position]
+    staged = path.with_suffix(".tmp")
+    pq.write_table(pa.Table.from_pandas(table, preserve_index=False), staged)
+    staged.replace(path)
+
+
+def _log(trained: Trained, tracker: Tracker, folder: Path, summaries: tuple[FindingSummary, ...]) -> Registered | None:
+    if tracker.client is None:
+        return None
+    metrics = {"best_epoch": float(trained.progress.best_epoch + 1), "best_value": trained.progress.best_value}
+    for summary in summaries:
+        named = {"auroc": summary.auroc, "control_auroc": summary.control}
+        for name, estimate in named.items():
+            if estimate.value is not None:
+                metrics[f"val/{summary.finding}/{name}"] = estimate.value
+        metrics[f"val/{summary.finding}/threshold"] = summary.operating_point.threshold
+    tracker.log_summary(metrics, {"model_id": summaries[0].operating_point.model_id})
+    tracker.log_folder(trained.config.out / "figures", "figures")
+    name = trained.config.tracking.register_as
+    logged = log_pyfunc(folder, name=trained.config.name, registered_model_name=name)
+    if name is None or logged.registered_model_version is None:
+        return None
+    value = trained.progress.best_value
+    digest = manifest_digest(trained.val[0].rows)
+    return register(tracker, int(logged.registered_model_version), value=value, cohort_digest=digest)

@@ -1,0 +1,74 @@
+"""What a run is after an epoch, on disk: one file of tensors and JSON, always whole."""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from pipelines.errors import ConfigError
+
+CHECKPOINT: Final = "checkpoint.pt"
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a run is. Metrics are finite floats by name, one entry per finished epoch."""
+
+    epoch: int = 0
+    """Finished epochs."""
+    best_epoch: int = -1
+    """Epoch (from 0) whose weights are kept; -1 before the first."""
+    best_value: float = 0.0
+    finished: bool = False
+    """No epoch is left to run: all done, or stopped early."""
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Checkpoint:
+    """Everything that the next epoch depends on; random numbers are drawn anew from (seed, epoch)."""
+
+    progress: Progress
+    model: dict[str, Tensor]
+    best_model: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    config_digest: str
+    """The configuration that the weights were made with."""
+
+    def save(self, folder: Path) -> None:
+        """Write to a temporary name, then rename: a crash leaves the checkpoint before."""
+        folder.mkdir(parents=True, exist_ok=True)
+        content = {
+            "progress": json.dumps(asdict(self.progress)),
+            "model": self.model,
+            "best_model": self.best_model,
+            "optimizer": self.optimizer,
+            "config_digest": self.config_digest,
+        }
+        staged = folder / f"{CHECKPOINT}.tmp"
+        with staged.open("wb") as stream:
+            torch.save(content, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        staged.replace(folder / CHECKPOINT)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Checkpoint":
+        """Read a checkpoint.
+
+        Raises:
+            ConfigError: absent or damaged.
+        """
+        path = folder / CHECKPOINT
+        if not path.is_file():
+            raise ConfigError(f"{folder}: no {CHECKPOINT} to go on from; start without --resume")
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+            content["progress"] = Progress(**json.loads(content["progress"]))
+            return cls(**content)
+        except Exception as error:  # noqa: BLE001  torch, zip and pickle each have their own errors for damage
+            raise ConfigError(f"{path} is damaged ({type(error).__name__}); remove it to start again") from None
