@@ -10,7 +10,6 @@ from monai.transforms import (
     RandCoarseDropoutd,
     RandFlipd,
     RandGaussianNoised,
-    RandomizableTrait,
     RandShiftIntensityd,
     ToTensord,
 )
@@ -23,7 +22,7 @@ def build_augmentation(section: AugmentationSection, size: int) -> Compose | Non
 
     Geometry moves the film and its regions together (bilinear and nearest); intensity changes touch the film alone.
     """
-    steps: list[MapTransform | RandomizableTrait] = []
+    steps: list[MapTransform] = []
     if section.rotate_degrees or section.translate or section.zoom:
         steps.append(
             RandAffined(
@@ -52,4 +51,5 @@ def build_augmentation(section: AugmentationSection, size: int) -> Compose | Non
         )
     if not steps:
         return None
-    return Compose([*steps, ToTensord(keys=["image", "regions"], track_meta=False)])
+    steps.append(ToTensord(keys=["image", "regions"], track_meta=False))
+    return Compose(steps)

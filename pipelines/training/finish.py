@@ -125,7 +125,8 @@ def _fit_controls(trained: Trained) -> tuple[dict[str, ControlModel], dict[str, 
     """Fit the shape-free control on the training films; score the validation films."""
     (train, train_cache), (_, val_cache) = trained.train, trained.val
     seen, unseen = _thumbnails(train_cache), _thumbnails(val_cache)
-    models, scores = {}, {}
+    models: dict[str, ControlModel] = {}
+    scores: dict[str, NDArray[np.float64]] = {}
     for position, finding in enumerate(trained.config.findings):
         known = ~np.isnan(train.labels[:, position])
         models[finding] = fit_control_model(seen[known], train.labels[known, position])
@@ -180,11 +181,10 @@ def _provenance(trained: Trained, run_id: str | None) -> dict[str, Any]:
 
 
 def _cohort_facts(cohort: Cohort, config: TrainConfig) -> dict[str, Any]:
+    datasets = cohort.rows["dataset"].value_counts().sort_index()
     return {
         "films": len(cohort.paths),
-        "datasets": {
-            str(name): int(count) for name, count in cohort.rows["dataset"].value_counts().sort_index().items()
-        },
+        "datasets": {str(name): int(count) for name, count in datasets.items()},
         "manifest_digest": manifest_digest(cohort.rows),
         "labels": {
             finding: {
@@ -216,9 +216,9 @@ def _log(trained: Trained, tracker: Tracker, folder: Path, summaries: tuple[Find
     metrics = {"best_epoch": float(trained.progress.best_epoch + 1), "best_value": trained.progress.best_value}
     for summary in summaries:
         named = {"auroc": summary.auroc, "control_auroc": summary.control}
-        for name, estimate in named.items():
+        for quantity, estimate in named.items():
             if estimate.value is not None:
-                metrics[f"val/{summary.finding}/{name}"] = estimate.value
+                metrics[f"val/{summary.finding}/{quantity}"] = estimate.value
         metrics[f"val/{summary.finding}/threshold"] = summary.operating_point.threshold
     tracker.log_summary(metrics, {"model_id": summaries[0].operating_point.model_id})
     tracker.log_folder(trained.config.out / "figures", "figures")

@@ -263,7 +263,7 @@ def _train_epoch(run: _Run, epoch: int) -> dict[str, float]:
         run.optimizer.step()
         run.optimizer.zero_grad()
         sums += [float(label_loss.detach()), float(map_loss.detach())]
-    totals = fabric.all_reduce(torch.tensor(sums / len(batches)), reduce_op="sum")
+    totals = _sum_over_processes(fabric, torch.tensor(sums / len(batches), device=fabric.device))
     return {"train_label_loss": float(totals[0]), "train_map_loss": float(totals[1])}
 
 
@@ -273,7 +273,7 @@ def _global_mean(fabric: lightning_fabric.Fabric, masked: tuple[Tensor, Tensor])
     Shares of all processes add up to the loss of the whole batch; a finding nobody knows in this batch adds nothing.
     """
     total, known = masked
-    everywhere = fabric.all_reduce(known.detach(), reduce_op="sum")
+    everywhere = _sum_over_processes(fabric, known.detach())
     return (total / everywhere.clamp(min=1)).mean()
 
 
@@ -314,8 +314,13 @@ def predict_logits(run: _Run) -> NDArray[np.float64]:
             output = run.classifier(batch["image"])
             logits[batch["index"].cpu()] = output.logits.double().cpu()
     # Every process filled in its own rows and left zeros elsewhere: the sum is the whole table, each film once.
-    gathered: Tensor = fabric.all_reduce(logits.to(fabric.device), reduce_op="sum")
-    return np.asarray(gathered.cpu().numpy())
+    return np.asarray(_sum_over_processes(fabric, logits.to(fabric.device)).cpu().numpy())
+
+
+def _sum_over_processes(fabric: lightning_fabric.Fabric, tensor: Tensor) -> Tensor:
+    reduced = fabric.all_reduce(tensor, reduce_op="sum")
+    assert isinstance(reduced, Tensor)
+    return reduced
 
 
 def _validate(run: _Run) -> dict[str, float]:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import mlflow
 import pandas as pd
 from mlflow import MlflowClient
+from mlflow.data.pandas_dataset import from_pandas
 from mlflow.exceptions import MlflowException
 
 from pipelines.config import TrainConfig
@@ -80,7 +81,7 @@ class Tracker:
 
     def catch_up(self, history: Sequence[Mapping[str, float]]) -> None:
         """Log the epochs of a resumed run that were finished but not logged when it stopped."""
-        if self.client is None or not history:
+        if self.client is None or self.run_id is None or not history:
             return
         logged = self.client.get_metric_history(self.run_id, self.config.validation.monitor)
         for epoch in sorted(set(range(1, len(history) + 1)) - {metric.step for metric in logged}):
@@ -152,7 +153,7 @@ def _describe(config: TrainConfig, union: pd.DataFrame) -> None:
         name = "+".join(sorted(rows["dataset"].unique()))
         source = "; ".join(data.manifest.name for data in config.data)
         digest = manifest_digest(rows.reset_index(drop=True))[:16]
-        mlflow.log_input(mlflow.data.from_pandas(public, source=source, name=name, digest=digest), context=split)
+        mlflow.log_input(from_pandas(public, source=source, name=name, digest=digest), context=split)
     mlflow.log_artifact(str(config.out / "config.yaml"))
 
 
