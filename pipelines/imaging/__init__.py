@@ -1,0 +1,19 @@
+"""A file on disk -> display pixels, and what is known of them. No torch: the MONAI reader is in `monai_reader`."""
+
+from pipelines.imaging.facts import FilmFacts, read_facts
+from pipelines.imaging.fingerprint import hamming, pixel_hash, sha256_file
+from pipelines.imaging.geometry import Placement, to_longest, to_square
+from pipelines.imaging.radiograph import Radiograph, read_radiograph
+
+__all__ = [
+    "FilmFacts",
+    "Placement",
+    "Radiograph",
+    "hamming",
+    "pixel_hash",
+    "read_facts",
+    "read_radiograph",
+    "sha256_file",
+    "to_longest",
+    "to_square",
+]

@@ -1,0 +1,88 @@
+"""What a compressed image says about itself before anything is decoded: its size bounds memory, its end its wholeness.
+
+Source: ITU-T T.81 B.2 (JPEG), T.87 C.2 (JPEG-LS), T.800 A.5 (JPEG 2000).
+"""
+
+import struct
+from typing import Final, NamedTuple
+
+from pipelines.errors import Reason
+from pipelines.imaging.film_error import FilmError
+
+_END_MARKER: Final = b"\xff\xd9"  # EOI of JPEG and JPEG-LS, EOC of JPEG 2000
+_SIZ: Final = b"\xff\x4f\xff\x51"
+# SOF0-SOF15 without DHT (C4), JPG (C8) and DAC (CC), and SOF55 of JPEG-LS.
+_FRAME_MARKERS: Final = (frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}) | {0xF7}
+_STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD9)})
+
+
+class StreamInfo(NamedTuple):
+    """The frame header of a code stream.
+
+    Attributes:
+        rows: height in pixels.
+        columns: width in pixels.
+        samples: components per pixel.
+        precision: bits per component.
+        transformed: whether a JPEG's own markers say its three components are YCbCr (None where they say nothing).
+        scans_at: offset where entropy-coded data begin.
+    """
+
+    rows: int
+    columns: int
+    samples: int
+    precision: int
+    transformed: bool | None
+    scans_at: int
+
+
+def jpeg_info(data: bytes) -> StreamInfo:
+    """Read the frame header of a JPEG (any process) or JPEG-LS stream.
+
+    Raises:
+        FilmError: corrupt, where there is no frame header before the first scan; truncated, where data end before it.
+    """
+    frame: tuple[int, int, int, int] | None = None
+    transformed: bool | None = None
+    at = 2
+    while at + 4 <= len(data):
+        if data[at] != 0xFF:
+            raise FilmError(Reason.CORRUPT, "the JPEG stream is malformed before its first scan")
+        marker = data[at + 1]
+        if marker == 0xFF or marker in _STANDALONE:
+            at += 1 if marker == 0xFF else 2
+            continue
+        length = int.from_bytes(data[at + 2 : at + 4], "big")
+        body = data[at + 4 : at + 2 + length]
+        if marker in _FRAME_MARKERS and len(body) >= 6:
+            precision, rows, columns, samples = struct.unpack_from(">BHHB", body)
+            frame = rows, columns, samples, precision
+        elif marker == 0xE0 and body.startswith(b"JFIF\0"):
+            transformed = True if transformed is None else transformed
+        elif marker == 0xEE and body.startswith(b"Adobe") and len(body) >= 12:
+            transformed = body[11] != 0
+        elif marker == 0xDA:
+            if frame is None:
+                raise FilmError(Reason.CORRUPT, "the JPEG stream has no frame header")
+            return StreamInfo(*frame, transformed, at)
+        at += 2 + length
+    raise FilmError(Reason.TRUNCATED, "the JPEG stream ends before its first scan")
+
+
+def jpeg_2000_info(data: bytes) -> StreamInfo:
+    """Read the SIZ segment of a JPEG 2000 or HTJ2K code stream, bare or inside a JP2 box."""
+    at = data.find(_SIZ)
+    if at < 0 or len(data) < at + 43:
+        raise FilmError(Reason.CORRUPT, "the JPEG 2000 stream has no SIZ segment")
+    right, bottom, left, top = struct.unpack_from(">4I", data, at + 8)
+    samples, depth = struct.unpack_from(">HB", data, at + 40)
+    return StreamInfo(bottom - top, right - left, samples, (depth & 0x7F) + 1, None, at)
+
+
+def require_end(data: bytes, info: StreamInfo, what: str) -> None:
+    """Refuse a stream without its end marker: decoders fill in what is missing and say nothing.
+
+    The marker cannot occur inside entropy-coded data, so the first one behind the frame header is the end.
+    """
+    if data.find(_END_MARKER, info.scans_at) < 0:
+        raise FilmError(Reason.TRUNCATED, f"the {what} stream ends before its end marker")

@@ -1,0 +1,112 @@
+"""Fit films into squares and pictures, and carry points and boxes there and back.
+
+Coordinates are continuous, at pixel edges: x to the right, y down, (0, 0) the upper left corner of the upper left
+pixel, (columns, rows) the lower right corner of the last.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.imaging.radiograph import Radiograph
+
+Pixels = NDArray[np.float32]
+Box = tuple[float, float, float, float]
+"""x0, y0, x1, y1."""
+Coordinate = TypeVar("Coordinate", float, NDArray[np.float64])
+
+BACKGROUND: Final = 0.0
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a film lies inside a square: as large as fits, aspect kept, centred, the padding in whole pixels.
+
+    Attributes:
+        rows: height of the stored film.
+        columns: its width.
+        size: side of the square.
+        top: rows of padding above the film.
+        left: columns of padding to its left.
+        height: rows of the square that the film covers.
+        width: columns of the square that it covers.
+    """
+
+    rows: int
+    columns: int
+    size: int
+    top: int
+    left: int
+    height: int
+    width: int
+
+    @classmethod
+    def fit(cls, rows: int, columns: int, size: int) -> "Placement":
+        """Place a film of `rows` x `columns` stored pixels into a square of `size` pixels (all at least 1)."""
+        assert min(rows, columns, size) >= 1, f"sides must be at least 1, got {rows} x {columns} into {size}"
+        height, width = _scaled(rows, columns, size)
+        return cls(rows, columns, size, (size - height) // 2, (size - width) // 2, height, width)
+
+    def to_square(self, x: Coordinate, y: Coordinate) -> tuple[Coordinate, Coordinate]:
+        """Stored coordinates -> coordinates in the square."""
+        return self.left + x * self.width / self.columns, self.top + y * self.height / self.rows
+
+    def to_stored(self, x: Coordinate, y: Coordinate) -> tuple[Coordinate, Coordinate]:
+        """Coordinates in the square -> stored coordinates (outside the film where the padding is)."""
+        return (x - self.left) * self.columns / self.width, (y - self.top) * self.rows / self.height
+
+    def box_to_square(self, box: Box) -> Box:
+        """A box in stored coordinates -> the same box in the square."""
+        x0, y0 = self.to_square(box[0], box[1])
+        x1, y1 = self.to_square(box[2], box[3])
+        return x0, y0, x1, y1
+
+
+def to_square(film: Radiograph | Pixels, size: int, *, stored_shape: tuple[int, int] | None = None) -> Pixels:
+    """Resize a film into a square, where `Placement.fit` of its stored shape says.
+
+    Args:
+        film: a radiograph, or display values ``[rows, columns]``.
+        size: side of the square in pixels.
+        stored_shape: stored (rows, columns) of bare pixels that were decoded at less than full resolution; a
+            radiograph brings its own.
+
+    Returns:
+        float32 ``[size, size]``, background 0.
+    """
+    if isinstance(film, Radiograph):
+        pixels, shape = film.pixels, (film.facts.rows, film.facts.columns)
+    else:
+        pixels, shape = film, (film.shape[0], film.shape[1])
+    rows, columns = stored_shape or shape
+    place = Placement.fit(rows, columns, size)
+    square = np.full((size, size), BACKGROUND, dtype=np.float32)
+    square[place.top : place.top + place.height, place.left : place.left + place.width] = _resize(
+        pixels, place.height, place.width
+    )
+    return square
+
+
+def to_longest(pixels: Pixels, longest: int) -> Pixels:
+    """Resize display values ``[rows, columns]`` so that the longer side has `longest` pixels, aspect kept."""
+    height, width = _scaled(pixels.shape[0], pixels.shape[1], longest)
+    return _resize(pixels, height, width)
+
+
+def _scaled(rows: int, columns: int, longest: int) -> tuple[int, int]:
+    scale = longest / max(rows, columns)
+    return max(1, round(rows * scale)), max(1, round(columns * scale))
+
+
+def _resize(pixels: Pixels, height: int, width: int) -> Pixels:
+    """Area average where the picture shrinks (no aliasing), bilinear where it grows."""
+    source: Any = np.ascontiguousarray(pixels, dtype=np.float32)
+    if source.shape == (height, width):
+        return np.array(source)
+    shrinks = height <= source.shape[0] and width <= source.shape[1]
+    resized = cv2.resize(source, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    # A weighted mean may leave the range of its inputs by a rounding error.
+    return np.asarray(np.clip(resized, source.min(), source.max()), dtype=np.float32)

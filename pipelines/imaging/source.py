@@ -1,0 +1,95 @@
+"""Open one file safely and say which format it holds."""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import BinaryIO
+
+from pipelines.errors import Reason, UnreadableImage
+from pipelines.imaging.film_error import FilmError
+
+PREAMBLE_BYTES = 128
+
+
+class Format(Enum):
+    """The file formats this room reads."""
+
+    DICOM = "DICOM"
+    PNG = "PNG"
+    JPEG = "JPEG"
+    TIFF = "TIFF"
+
+
+_RASTER_SIGNATURES = {
+    b"\x89PNG\r\n\x1a\n": Format.PNG,
+    b"\xff\xd8\xff": Format.JPEG,
+    b"II*\x00": Format.TIFF,
+    b"MM\x00*": Format.TIFF,
+    b"II+\x00": Format.TIFF,
+    b"MM\x00+": Format.TIFF,
+}
+
+
+@contextmanager
+def open_image(path: Path) -> Iterator[tuple[BinaryIO, int, Format]]:
+    """Open a film for reading: the stream, its size in bytes and its format.
+
+    Never blocks: a FIFO, socket or device is refused after `open` without waiting for its other end.
+
+    Raises:
+        UnreadableImage: missing, unreadable_file or not_an_image; and any `FilmError` raised inside the block, which
+            gets its path here.
+    """
+    try:
+        with _open_regular(path) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            yield stream, size, _sniff(stream, size)
+    except FilmError as error:
+        raise UnreadableImage(path, error.reason, error.detail) from None
+    except OSError as error:  # the disk or the network failed in the middle of the file
+        detail = f"the operating system cannot read it ({error.strerror or type(error).__name__})"
+        raise UnreadableImage(path, Reason.UNREADABLE_FILE, detail) from None
+
+
+def _open_regular(path: Path) -> BinaryIO:
+    # Opening a FIFO without O_NONBLOCK would wait for a writer for ever; Windows has neither FIFOs nor the flag.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        descriptor = os.open(path, flags)
+    except (FileNotFoundError, NotADirectoryError):
+        raise FilmError(Reason.MISSING, "there is no such file") from None
+    except ValueError:  # a NUL character in the name
+        raise FilmError(Reason.MISSING, "there is no such file: its name holds a NUL character") from None
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
+        raise FilmError(Reason.UNREADABLE_FILE, f"expected a regular file, found {kind}")
+    return os.fdopen(descriptor, "rb")
+
+
+def _sniff(stream: BinaryIO, size: int) -> Format:
+    head = stream.read(PREAMBLE_BYTES + 4)
+    stream.seek(0)
+    if not head:
+        raise FilmError(Reason.NOT_AN_IMAGE, "the file is empty")
+    # DICOM first: the preamble of a DICOM file may hold a TIFF header (PS3.10, 7.1).
+    if head[PREAMBLE_BYTES:] == b"DICM":
+        return Format.DICOM
+    for signature, file_format in _RASTER_SIGNATURES.items():
+        if head.startswith(signature):
+            return file_format
+    if _starts_like_bare_dataset(head, size):
+        return Format.DICOM
+    raise FilmError(Reason.NOT_AN_IMAGE, "expected DICOM, PNG, JPEG or TIFF, found none of their signatures")
+
+
+def _starts_like_bare_dataset(head: bytes, size: int) -> bool:
+    """Whether a file without preamble begins with an element of group 0002 or 0008, as some archives write them."""
+    if len(head) < 8 or head[:2] not in (b"\x02\x00", b"\x08\x00", b"\x00\x08"):
+        return False
+    explicit = head[4:6].isalpha() and head[4:6].isupper()
+    return explicit or int.from_bytes(head[4:8], "little") < size
