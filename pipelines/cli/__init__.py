@@ -1,0 +1,72 @@
+"""The ``cxr`` command: verbs → functions, nothing else.
+
+Heavy libraries are imported inside the verbs that need them, so that ``cxr --help`` answers at once.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from pipelines.cli import data, results, run
+from pipelines.cli.console import fail, prepare, say
+
+app = typer.Typer(
+    name="cxr",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help=(
+        "Chest X-ray triage for tuberculosis and lung nodules: read films, train, predict, evaluate, report. "
+        "Research only: not a medical device, not a diagnosis.\n\n"
+        "The way through: `cxr manifest build` → `cxr manifest split` → `cxr train` → `cxr predict` → `cxr evaluate` "
+        "→ `cxr report`. `cxr demo` walks it once on synthetic films.\n\n"
+        "Exit codes: 0 done, 1 finished but some inputs failed, 2 something to correct first, 130 interrupted."
+    ),
+)
+app.command()(run.demo)
+app.command()(data.phantom)
+app.command()(data.datasets)
+app.add_typer(data.manifest_app, name="manifest")
+app.command()(run.train)
+app.command()(run.predict)
+app.command()(results.evaluate)
+app.command()(results.report)
+app.add_typer(results.model_app, name="model")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from pipelines.version import code_version
+
+        say(code_version())
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and stop.")
+    ] = False,
+) -> None:
+    """Options that come before the verb."""
+
+
+def main() -> None:
+    """Run ``cxr``; turn what a user can cause into one sentence and exit code 2."""
+    from models.errors import ModelError
+    from pipelines.errors import CxrError
+
+    prepare()
+    try:
+        app()
+    except (CxrError, ModelError) as error:
+        fail(str(error))
+        sys.exit(2)
+    except OSError as error:
+        # A full disk, a missing right, a vanished network drive: the system's own words, without a traceback.
+        fail(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error))
+        sys.exit(2)
+    except KeyboardInterrupt:
+        fail("interrupted; what was finished is kept: the same command goes on from there (cxr train: with --resume)")
+        sys.exit(130)

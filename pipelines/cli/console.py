@@ -1,0 +1,108 @@
+"""What the terminal sees: sentences, progress (bars in a terminal, plain lines elsewhere), warnings."""
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+Report = Callable[[int, int], None]
+"""Called with (done, total)."""
+
+_PLAIN_LINES: Final = 10
+"""Lines that a long task prints where there is no terminal."""
+
+_out = Console(highlight=False, soft_wrap=True, markup=False)
+_err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+
+
+def prepare() -> None:
+    """Quieten libraries, show this project's own warnings as one line each."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    # GitPython and tqdm speak to the terminal on import or on their own; what they would say is not for users.
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    for name in ("mlflow", "alembic", "lightning_fabric", "lightning.fabric", "pydicom", "tifffile", "git"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.simplefilter("ignore")
+    warnings.filterwarnings("default", module=r"pipelines\.|models\.|__main__")
+    warnings.showwarning = _show_warning
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    if category.__module__.startswith(("pipelines.", "models.")):
+        _err.print(f"warning: {message}", style="yellow")
+
+
+def say(text: str = "") -> None:
+    """Print one line of result to standard output."""
+    _out.print(text)
+
+
+def note(text: str) -> None:
+    """Print one line about what is going on to standard error."""
+    _err.print(text)
+
+
+def fail(text: str) -> None:
+    """Print what went wrong to standard error."""
+    _err.print(f"error: {text}", style="red")
+
+
+def table(*columns: str, title: str | None = None) -> Any:
+    """Return an empty rich table for `show`."""
+    from rich.table import Table
+
+    made = Table(title=title, title_justify="left", header_style="bold")
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    return made
+
+
+def show(renderable: Any) -> None:
+    """Print something rich can draw (a table) to standard output."""
+    _out.print(renderable)
+
+
+@contextmanager
+def progress(description: str) -> Iterator[Report]:
+    """Show how far a long task is: a bar in a terminal, at most ten plain lines elsewhere."""
+    if not sys.stderr.isatty():
+        yield _plain(description)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=_err, transient=True) as bar:
+        task = bar.add_task(description, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _plain(description: str) -> Report:
+    reached = 0
+
+    def report(done: int, total: int) -> None:
+        nonlocal reached
+        step = done * _PLAIN_LINES // total if total else _PLAIN_LINES
+        if step > reached or done == total:
+            if done < total or reached < _PLAIN_LINES:
+                note(f"{description}: {done}/{total}")
+            reached = max(reached, step)
+
+    return report

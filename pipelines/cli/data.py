@@ -1,0 +1,187 @@
+"""Verbs about films and manifests: ``phantom``, ``datasets``, ``manifest build | check | split``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.cli.console import note, progress, say, show, table
+from pipelines.errors import CxrError, DatasetError, ManifestError
+
+manifest_app = typer.Typer(no_args_is_help=True, help="Build, check and split manifests: one row per film.")
+
+
+def phantom(
+    out: Annotated[Path, typer.Option(help="Folder for the films, labels.csv and boxes.csv.")],
+    films: Annotated[int, typer.Option(min=1, help="How many films.")] = 400,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 1,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; all cores if left out.")] = None,
+) -> None:
+    """Make synthetic frontal chest films as DICOM files, with exact labels and boxes.
+
+    Started again after an interruption, it goes on where it stopped.
+
+    Example: `cxr phantom --films 400 --seed 1 --out films`
+    """
+    from pipelines.phantom import generate_phantoms
+
+    with progress("films") as report:
+        generate_phantoms(out, films=films, seed=seed, workers=workers, progress=report)
+    say(f"{films} films in {out}; labels in {out / 'labels.csv'}, boxes in {out / 'boxes.csv'}")
+
+
+def datasets(
+    name: Annotated[str | None, typer.Argument(help="Show the whole card of one data set.")] = None,
+) -> None:
+    """List the data sets that `cxr manifest build` reads, or show one's card.
+
+    Example: `cxr datasets vindr_cxr`
+    """
+    from pipelines.datasets import ADAPTERS, get_adapter
+
+    if name is None:
+        rows = table("name", "title", "size", "labels from", "licence")
+        for adapter in ADAPTERS.values():
+            rows.add_row(adapter.name, adapter.title, adapter.size, adapter.label_origin, adapter.licence)
+        show(rows)
+        return
+    adapter = get_adapter(name)
+    for field in ("name", "title", "size", "citation", "licence", "how_to_get", "label_origin", "verified_note"):
+        say(f"{field.replace('_', ' ')}: {getattr(adapter, field)}")
+    say("labels:")
+    for native, meaning in adapter.label_mapping.items():
+        say(f"  {native}: {meaning}")
+    say("known defects:" if adapter.known_defects else "known defects: none known")
+    for defect in adapter.known_defects:
+        say(f"  {defect}")
+    for option, described in adapter.options.items():
+        say(f"option {option} ({' | '.join(described.choices) or 'text'}): {described.doc}")
+
+
+@manifest_app.command("build")
+def build(
+    dataset: Annotated[str, typer.Argument(help="Name from `cxr datasets`.")],
+    root: Annotated[Path, typer.Argument(help="Folder of the data set as it was downloaded.")],
+    out: Annotated[Path, typer.Option(help="Manifest to write: .parquet, .csv or .csv.gz.")],
+    allow_missing: Annotated[bool, typer.Option(help="Keep rows whose film is not on disk.")] = False,
+    only_present: Annotated[bool, typer.Option(help="Keep only rows whose film is on disk.")] = False,
+    hashes: Annotated[
+        bool, typer.Option(help="Digest files and pictures: needed to find duplicates, reads every film.")
+    ] = True,
+    option: Annotated[list[str] | None, typer.Option(help="name=value for this data set; see its card.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; all cores if left out.")] = None,
+) -> None:
+    """Turn a data set's own files into a manifest.
+
+    Example: `cxr manifest build nih_cxr14 /data/nih --out nih.parquet --only-present`
+    """
+    from pipelines.datasets import build_manifest
+    from pipelines.manifest import write_manifest
+
+    if allow_missing and only_present:
+        raise DatasetError("--allow-missing keeps rows without a film and --only-present drops them: choose one")
+    with progress("reading films") as report:
+        frame = build_manifest(
+            dataset,
+            root,
+            allow_missing=allow_missing,
+            only_present=only_present,
+            hashes=hashes,
+            workers=workers,
+            progress=report,
+            options=pairs(option or [], "--option"),
+        )
+    write_manifest(frame, out)
+    _summarise(frame, out)
+
+
+@manifest_app.command("check")
+def check(
+    manifest: Annotated[Path, typer.Argument(help="Manifest to check.")],
+    root: Annotated[
+        Path | None, typer.Option(help="Folder the paths are relative to; the manifest's own if left out.")
+    ] = None,
+    files: Annotated[bool, typer.Option(help="Look for the files on disk.")] = True,
+    hashes: Annotated[bool, typer.Option(help="Digest every file again and report changed ones.")] = False,
+) -> None:
+    """Say everything that is wrong with a manifest, at once, with counts and first examples.
+
+    Exit code 1 if there are errors; warnings alone give 0.
+
+    Example: `cxr manifest check nih.parquet --root /data/nih`
+    """
+    from pipelines.manifest import check_manifest, load_unchecked
+
+    frame = load_unchecked(manifest)
+    problems = check_manifest(frame, root=(root or manifest.parent) if files else None, hashes=hashes)
+    for problem in problems:
+        say(str(problem))
+    errors = sum(problem.severity == "error" for problem in problems)
+    say(f"{manifest}: {len(frame):,} rows, {errors} errors, {len(problems) - errors} warnings")
+    if errors:
+        raise typer.Exit(1)
+
+
+@manifest_app.command("split")
+def split(
+    manifest: Annotated[Path, typer.Argument(help="Manifest to split.")],
+    out: Annotated[Path, typer.Option(help="Manifest to write.")],
+    fractions: Annotated[str, typer.Option(help="Shares of train, val and test.")] = "0.70,0.15,0.15",
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same split.")] = 1,
+    keep: Annotated[list[str] | None, typer.Option(help="Leave this split as it is (an official test set).")] = None,
+) -> None:
+    """Assign train, val and test: patient-disjoint, pictures kept together, stratified, reproducible.
+
+    Example, keeping an official test set: `cxr manifest split nih.parquet --out nih-split.parquet --keep test
+    --fractions 0.85,0.15,0`
+    """
+    from pipelines.manifest import read_manifest, split_manifest, write_manifest
+
+    frame = split_manifest(
+        read_manifest(manifest), fractions=_fractions(fractions, keep or []), seed=seed, keep=keep or []
+    )
+    write_manifest(frame, out)
+    _summarise(frame, out)
+
+
+def _fractions(text: str, keep: list[str]) -> dict[str, float]:
+    from pipelines.manifest.schema import SPLITS
+
+    try:
+        shares = [float(part) for part in text.split(",")]
+    except ValueError:
+        shares = []
+    if len(shares) != len(SPLITS):
+        raise ManifestError(f"--fractions: found {text!r}, expected three numbers for {', '.join(SPLITS)}")
+    given = dict(zip(SPLITS, shares, strict=True))
+    return {name: share for name, share in given.items() if name not in keep or share > 0}
+
+
+def pairs(texts: list[str], flag: str) -> dict[str, str]:
+    pairs = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name or not value:
+            raise CxrError(f"{flag}: found {text!r}, expected NAME=VALUE")
+        pairs[name] = value
+    return pairs
+
+
+def _summarise(frame: "pd.DataFrame", out: Path) -> None:
+    from pipelines.findings import FINDINGS
+
+    rows = table("split", "films", "patients", *(f"{finding} 1 / 0 / unknown" for finding in FINDINGS))
+    splits = [name for name in ("train", "val", "test") if (frame["split"] == name).any()]
+    parts = [(name, frame[frame["split"] == name]) for name in splits]
+    if frame["split"].isna().any():
+        parts.append(("no split", frame[frame["split"].isna()]))
+    for name, part in [*parts, ("all", frame)]:
+        labels = [
+            f"{int((part[finding] == 1).sum()):,} / {int((part[finding] == 0).sum()):,} / {int(part[finding].isna().sum()):,}"
+            for finding in FINDINGS
+        ]
+        known = part["patient_id"].dropna().nunique()
+        patients = f"{known:,}" + (" + unknown" if part["patient_id"].isna().any() else "")
+        rows.add_row(name, f"{len(part):,}", patients, *labels)
+    show(rows)
+    note(f"wrote {out}")

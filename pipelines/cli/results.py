@@ -1,0 +1,110 @@
+"""Verbs about results: ``evaluate``, ``report``, ``model show``."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.cli.console import note, say
+from pipelines.cli.data import pairs
+
+model_app = typer.Typer(no_args_is_help=True, help="Look into model packages.")
+
+
+def evaluate(
+    predictions: Annotated[Path, typer.Argument(help="Folder of `cxr predict`, or another system's CSV or Parquet.")],
+    manifest: Annotated[Path, typer.Option(help="Manifest with the labels.")],
+    out: Annotated[Path, typer.Option(help="Folder for evaluation.json and its tables.")],
+    split: Annotated[str | None, typer.Option(help="Only films of this split.")] = None,
+    id_column: Annotated[str | None, typer.Option("--id", help="Another system: column that names the film.")] = None,
+    score: Annotated[
+        list[str] | None,
+        typer.Option(help="Another system: FINDING=COLUMN or FINDING=max(COLUMN,COLUMN); may be given several times."),
+    ] = None,
+    threshold: Annotated[
+        list[str] | None, typer.Option(help="FINDING=NUMBER: used instead of a locked one, and labelled so.")
+    ] = None,
+    prevalence: Annotated[
+        float, typer.Option(min=0.0001, max=0.9999, help="Share of diseased people where the system would be used.")
+    ] = 0.1,
+    traffic: Annotated[
+        float, typer.Option(min=0.01, max=0.99, help="Share of the readers' time taken by all films.")
+    ] = 0.8,
+    minutes: Annotated[float, typer.Option(min=0.01, help="Mean reading time of a film.")] = 10.0,
+    title: Annotated[str | None, typer.Option(help="What was tested, in words.")] = None,
+    mlflow: Annotated[bool, typer.Option(help="Log to the MLflow run that made the model.")] = True,
+    tracking_uri: Annotated[str | None, typer.Option(help="MLflow store of that run.")] = None,
+) -> None:
+    """Measure a predictions table against labels: AUROC, sensitivity and specificity, reading-time proxies.
+
+    FINDING is tb, nodule, or a data set's own label, letter for letter (Nodule, Mass).
+
+    Example, another system's scores: `cxr evaluate scores.csv --manifest nih.parquet --id "Image Index"
+    --score Nodule=Nodule --score "nodule=max(Nodule,Mass)" --out evaluation`
+    """
+    from pipelines.reporting.assess import Proxies, assess
+
+    evaluation = assess(
+        predictions,
+        manifest,
+        out,
+        split=split,
+        id_column=id_column,
+        scores=pairs(score or [], "--score"),
+        thresholds=pairs(threshold or [], "--threshold"),
+        proxies=Proxies(prevalence=prevalence, traffic=traffic, minutes=minutes),
+        title=title,
+    )
+    for line in evaluation.lines:
+        say(line)
+    note(f"wrote {out}")
+    if mlflow and evaluation.mlflow_run_id is not None:
+        from pipelines.training.tracking import log_evaluation
+
+        log_evaluation(evaluation, out, tracking_uri)
+
+
+def report(
+    evaluation: Annotated[Path, typer.Argument(help="Folder of `cxr evaluate`.")],
+    out: Annotated[Path, typer.Option(help="HTML file to write.")],
+) -> None:
+    """Write an evaluation as one self-contained HTML page.
+
+    Example: `cxr report evaluation --out report.html`
+    """
+    from pipelines.reporting import write_report
+
+    write_report(evaluation, out)
+    say(f"open {out}")
+
+
+@model_app.command("show")
+def show(
+    model: Annotated[str, typer.Argument(help="Package folder, or models:/NAME@champion.")],
+    tracking_uri: Annotated[str | None, typer.Option(help="MLflow store that holds models:/ names.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything the package says, as JSON.")] = False,
+) -> None:
+    """Say what a model package is: network, findings, thresholds and where they were locked, origin."""
+    from models import load_package
+    from pipelines.inference import resolve_model
+
+    folder = resolve_model(model, tracking_uri=tracking_uri)
+    package = load_package(folder)
+    if as_json:
+        say((folder / "model.json").read_text(encoding="utf-8"))
+        return
+    architecture = package.architecture
+    say(f"{package.name}: model {package.model_id}")
+    say(f"network {architecture.backbone}, input {architecture.size}x{architecture.size}, one grey channel")
+    for finding in architecture.findings:
+        calibration = package.calibration[finding]
+        say(f"{finding}: temperature {calibration.temperature:.3f}, offset {calibration.offset:.3f}")
+        point = package.operating_points.get(finding)
+        if point is None:
+            say("  no locked threshold")
+            continue
+        say(f"  threshold {point['threshold']:.4f}: {point['rule']} on {point['cohort']}")
+        say(f"  there: {point['n']} films, {point['n_positive']} positive")
+    for key in ("code_version", "mlflow_run_id", "best_epoch", "seed"):
+        say(f"{key.replace('_', ' ')}: {json.dumps(package.provenance.get(key))}")

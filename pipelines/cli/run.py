@@ -1,0 +1,131 @@
+"""Verbs that compute: ``demo``, ``train``, ``predict``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.cli.console import note, progress, say, show, table
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for everything the demo makes.")] = Path("demo"),
+    films: Annotated[int, typer.Option(min=100, help="Synthetic films to make.")] = 400,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same films.")] = 1,
+) -> None:
+    """Walk the whole way once on synthetic films: make them, train, predict, evaluate, report.
+
+    Finished stages are not run again; after Ctrl-C the same command goes on.
+    """
+    from pipelines.demo import Demo
+
+    run = Demo(out, films=films, seed=seed)
+    for stage in run.stages():
+        if stage.finished():
+            note(f"{stage.title}: done already")
+            continue
+        note(stage.title)
+        with progress(f"  {stage.unit}") as report:
+            stage.run(report)
+    for line in run.headlines():
+        say(line)
+
+
+def train(
+    config: Annotated[Path, typer.Argument(help="A YAML from configs/, or your own.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="key=value, such as optimisation.epochs=3 or data.0.root=films")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run folder's checkpoint.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
+) -> None:
+    """Train a classifier, calibrate it, lock its thresholds, log it to MLflow and register it.
+
+    On several GPUs or machines: `torchrun --nproc-per-node 4 -m pipelines train CONFIG`.
+
+    Example: `cxr train configs/phantom.yaml optimisation.epochs=5`
+    """
+    from pipelines.config import load_config
+
+    settings = load_config(config, overrides or [])
+    if dry_run:
+        from pipelines.training.plan import plan_lines
+
+        for line in plan_lines(settings):
+            say(line)
+        return
+    from pipelines.training import train as run_training
+
+    result = run_training(settings, resume=resume, on_epoch=_print_epoch)
+    if result is None:
+        return
+    rows = table("finding", "AUROC, validation", "shape-free control", "threshold", "sensitivity", "specificity")
+    for summary in result.findings:
+        point = summary.operating_point
+        rows.add_row(
+            summary.finding,
+            summary.auroc.text(),
+            summary.control.text(),
+            f"{point.threshold:.4f}",
+            point.sensitivity.text(),
+            point.specificity.text(),
+        )
+    show(rows)
+    say(f"package {result.package} (model {result.model_id}), weights of epoch {result.best_epoch} of {result.epochs}")
+    if result.registered is not None:
+        known = result.registered
+        verdict = "is now champion" if known.champion else "is not champion"
+        say(f"registered as {known.name} version {known.version}; {verdict}: {known.why}")
+
+
+def _print_epoch(epoch: int, epochs: int, metrics: dict[str, float]) -> None:
+    shown = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+    note(f"epoch {epoch}/{epochs}  {shown}")
+
+
+def predict(
+    inputs: Annotated[list[Path], typer.Argument(help="Folders (searched recursively), films, or one manifest.")],
+    model: Annotated[str, typer.Option(help="Package folder, or models:/NAME@champion from the registry.")],
+    out: Annotated[Path, typer.Option(help="Folder for predictions.parquet, predictions.csv and run.json.")],
+    root: Annotated[
+        Path | None, typer.Option(help="Folder a manifest's paths are relative to; its own if left out.")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Only this split of a manifest.")] = None,
+    heatmaps: Annotated[bool, typer.Option("--heatmaps", help="Write film and map pictures.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Films per forward pass.")] = None,
+    workers: Annotated[int | None, typer.Option(min=0, help="Processes that read films.")] = None,
+    restart: Annotated[bool, typer.Option("--restart", help="Throw away what an earlier run left in OUT.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
+    tracking_uri: Annotated[str | None, typer.Option(help="MLflow store that holds models:/ names.")] = None,
+) -> None:
+    """Score films: one row per input, whatever happened to it.
+
+    A film that cannot be read is a row with a reason, and the exit code is then 1. After an interruption the same
+    command goes on.
+
+    Example: `cxr predict films --model runs/phantom/package --out predictions --heatmaps`
+    """
+    from pipelines.inference import collect_inputs, predict_films, resolve_model
+
+    films = collect_inputs(inputs, root=root, split=split)
+    package = resolve_model(model, tracking_uri=tracking_uri)
+    if dry_run:
+        say(f"{len(films):,} films, model {package}, device {device}, into {out}")
+        return
+    with progress("films") as report:
+        summary = predict_films(
+            films,
+            package,
+            out,
+            device=device,
+            batch_size=batch_size,
+            workers=workers,
+            heatmaps=heatmaps,
+            restart=restart,
+            progress=report,
+        )
+    for line in summary.lines():
+        say(line)
+    if summary.failed:
+        raise typer.Exit(1)
