@@ -1,0 +1,23 @@
+"""The manifest: one row per image; its schema, its files, its splits and the guard against leakage."""
+
+from pipelines.manifest.check import check_manifest, files_present
+from pipelines.manifest.files import conform, load_unchecked, manifest_digest, read_manifest, write_manifest
+from pipelines.manifest.leakage import guard_splits, linked_groups
+from pipelines.manifest.problems import Problem
+from pipelines.manifest.split import SplitWarning, split_manifest, union_manifests
+
+__all__ = [
+    "Problem",
+    "SplitWarning",
+    "check_manifest",
+    "conform",
+    "files_present",
+    "guard_splits",
+    "linked_groups",
+    "load_unchecked",
+    "manifest_digest",
+    "read_manifest",
+    "split_manifest",
+    "union_manifests",
+    "write_manifest",
+]

@@ -1,0 +1,194 @@
+"""Which rows must stay together: the same patient, or the same picture.
+
+Same patient: equal ``patient_id`` within one data set.
+
+Same picture: equal ``sha256``; or equal ``pixel_hash`` where nothing known contradicts it (two patients by the data
+set's own ids, two sexes, ages more than a year apart). The proviso is there because frontal films look alike:
+among 738 NIH and 994 Qatar films no two different films had equal hashes, but the distances of their 272,000 pairs,
+extrapolated to the 6.3 billion pairs of all 112,120 NIH films, foretell some hundreds. A manifest must not be refused
+for that.
+
+Near picture: a ``pixel_hash`` that differs in at most 4 of 64 bits, not contradicted, and no patient id on at least one
+side. In the same films all 5 pairs within 4 bits showed one picture or one patient twice, among 13 pairs at 6 bits one
+did. Splitting keeps near pictures together, which costs nothing; where a manifest already separates them,
+`check_manifest` warns.
+"""
+
+from collections.abc import Hashable, Iterable
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from pipelines.manifest.columns import row_names, to_columns
+from pipelines.manifest.problems import Problem, found, refuse
+
+NEAR_BITS: Final = 4
+AGE_SLACK_YEARS: Final = 1.0
+
+_SEPARATOR: Final = "\x1f"
+_BLOCK: Final = 1 << 24  # comparisons at a time: bounds memory
+_ALL_PAIRS: Final = 500  # a hash on more rows than this is no picture but a defect: link its rows in a chain
+
+Pairs = NDArray[np.int64]
+"""Row positions, [pairs, 2]."""
+
+
+def _codes(keys: "pd.Series[Any]") -> NDArray[np.int64]:
+    """Number equal keys equally; null is -1."""
+    return np.asarray(pd.factorize(keys)[0], dtype=np.int64)
+
+
+def _patient_codes(frame: pd.DataFrame) -> NDArray[np.int64]:
+    known = frame["patient_id"].notna() & frame["dataset"].notna()
+    keys = frame["dataset"].astype(str) + _SEPARATOR + frame["patient_id"].astype(str)
+    return _codes(keys.where(known, None))
+
+
+def _repeated(codes: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Row positions of each code, except -1, that more than one row has."""
+    order = np.argsort(codes, kind="stable")
+    starts = np.flatnonzero(np.diff(codes[order]) != 0) + 1
+    groups: list[NDArray[np.int64]] = np.split(order, starts)
+    return [group for group in groups if len(group) > 1 and codes[group[0]] >= 0]
+
+
+def _chain(codes: NDArray[np.int64]) -> Pairs:
+    links = [np.column_stack([group[:-1], group[1:]]) for group in _repeated(codes)]
+    return np.concatenate([np.empty((0, 2), dtype=np.int64), *links])
+
+
+def _equal_hashes(frame: pd.DataFrame) -> Pairs:
+    codes = _codes(frame["pixel_hash"])
+    links = [np.empty((0, 2), dtype=np.int64)]
+    for group in _repeated(codes):
+        if len(group) > _ALL_PAIRS:
+            links.append(np.column_stack([group[:-1], group[1:]]))
+        else:
+            first, second = np.triu_indices(len(group), 1)
+            links.append(np.column_stack([group[first], group[second]]))
+    return np.concatenate(links)
+
+
+def _near_hashes(frame: pd.DataFrame) -> Pairs:
+    """Pairs of different hashes within `NEAR_BITS` of which at least one has no patient id."""
+    texts = frame["pixel_hash"]
+    hashed = np.flatnonzero([isinstance(text, str) and len(text) == 16 for text in texts])
+    try:
+        hashes = np.array([int(texts.iloc[row], 16) for row in hashed], dtype=np.uint64)
+    except ValueError:  # not hexadecimal: said elsewhere as bad_pixel_hash
+        return np.empty((0, 2), dtype=np.int64)
+    unknown = np.flatnonzero(_patient_codes(frame)[hashed] < 0)
+    step = max(1, _BLOCK // max(1, len(hashes)))
+    links = [np.empty((0, 2), dtype=np.int64)]
+    for start in range(0, len(unknown), step):
+        block = unknown[start : start + step]
+        bits = np.bitwise_count(hashes[block, None] ^ hashes[None, :])
+        first, second = np.nonzero((bits > 0) & (bits <= NEAR_BITS))
+        links.append(np.column_stack([hashed[block[first]], hashed[second]]))
+    return np.concatenate(links)
+
+
+def _contradicted(frame: pd.DataFrame, pairs: Pairs) -> NDArray[np.bool_]:
+    """Whether something known says that two rows do not show one person."""
+    a, b = pairs[:, 0], pairs[:, 1]
+    patients, sexes, datasets = _patient_codes(frame), _codes(frame["sex"]), _codes(frame["dataset"])
+    ages = frame["age_years"].to_numpy(dtype=np.float64)
+    two_patients = (datasets[a] == datasets[b]) & (patients[a] >= 0) & (patients[b] >= 0) & (patients[a] != patients[b])
+    two_sexes = (sexes[a] >= 0) & (sexes[b] >= 0) & (sexes[a] != sexes[b])
+    two_ages = np.abs(ages[a] - ages[b]) > AGE_SLACK_YEARS  # false where one is not known
+    return np.asarray(two_patients | two_sexes | two_ages)
+
+
+def _components(n: int, *pairs: Pairs) -> NDArray[np.int64]:
+    links = np.concatenate(pairs)
+    graph = coo_array((np.ones(len(links), dtype=bool), (links[:, 0], links[:, 1])), shape=(n, n))
+    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
+
+
+def _same_picture(frame: pd.DataFrame) -> Pairs:
+    equal = _equal_hashes(frame)
+    return np.concatenate([_chain(_codes(frame["sha256"])), equal[~_contradicted(frame, equal)]])
+
+
+def linked_groups(frame: pd.DataFrame) -> NDArray[np.int64]:
+    """A number per group of rows that a split keeps together, [rows]: chains of patients, pictures and near pictures.
+
+    Args:
+        frame: canonical.
+    """
+    near = _near_hashes(frame)
+    near = near[~_contradicted(frame, near)]
+    return _components(len(frame), _chain(_patient_codes(frame)), _same_picture(frame), near)
+
+
+def _across(frame: pd.DataFrame, groups: Iterable[Hashable], known: NDArray[np.bool_]) -> list[str]:
+    """For every group with rows in two splits: its first row in each of the first two, as text."""
+    placed = known & frame["split"].notna().to_numpy()
+    table = pd.DataFrame({"group": groups, "split": frame["split"], "row": row_names(frame)})[placed]
+    first = table.drop_duplicates(["group", "split"])
+    first = first[first.duplicated("group", keep=False)]
+    return [
+        " and ".join(f"{row.row} in {row.split}" for row in members.head(2).itertuples())
+        for _, members in first.groupby("group", sort=False)
+    ]
+
+
+def leaks(frame: pd.DataFrame) -> list[Problem]:
+    """Patients and pictures that are in more than one split.
+
+    Args:
+        frame: canonical.
+
+    Returns:
+        Problems ``patient_in_two_splits`` and ``picture_in_two_splits``: counted in patients and in pictures, shown by
+        image ids.
+    """
+    patients = _patient_codes(frame)
+    pictures = _components(len(frame), _same_picture(frame))
+    every = np.ones(len(frame), dtype=bool)
+    return found(
+        "patient_in_two_splits",
+        "patients have images in more than one split",
+        _across(frame, patients, patients >= 0),
+    ) + found(
+        "picture_in_two_splits",
+        "pictures are in more than one split (equal sha256 or pixel_hash)",
+        _across(frame, pictures, every),
+    )
+
+
+def look_alikes(frame: pd.DataFrame) -> list[Problem]:
+    """Pairs of films in different splits that may show one picture or patient, too unsure to refuse a manifest for.
+
+    Args:
+        frame: canonical.
+
+    Returns:
+        Problem ``look_alike_in_two_splits``, a warning, counted in pairs: near hashes, and equal hashes of which
+        something known says that they are of two people.
+    """
+    near, equal = _near_hashes(frame), _equal_hashes(frame)
+    pairs = np.concatenate([near[~_contradicted(frame, near)], equal[_contradicted(frame, equal)]])
+    split = _codes(frame["split"])
+    apart = (split[pairs[:, 0]] >= 0) & (split[pairs[:, 1]] >= 0) & (split[pairs[:, 0]] != split[pairs[:, 1]])
+    names = row_names(frame)
+    shown = dict.fromkeys(" and ".join(names[row] for row in sorted(pair)) for pair in pairs[apart].tolist())
+    message = f"pairs of films in different splits look alike (pixel hashes within {NEAR_BITS} bits): look at them"
+    return found("look_alike_in_two_splits", message, shown, "warning")
+
+
+def guard_splits(frame: pd.DataFrame) -> None:
+    """Refuse a manifest whose splits share a patient or a picture.
+
+    Args:
+        frame: keeps the schema; rows without a split are in none.
+
+    Raises:
+        ManifestError: names how many patients and pictures are shared, with image ids.
+    """
+    canonical, _ = to_columns(frame)
+    refuse(leaks(canonical), "manifest")
