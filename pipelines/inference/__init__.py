@@ -1,0 +1,17 @@
+"""Batch inference: films → the predictions table, continued where it was interrupted."""
+
+from pipelines.inference.engine import RunSummary, predict_films
+from pipelines.inference.inputs import FilmInput, InputList, collect_inputs
+from pipelines.inference.predictor import Predictor
+from pipelines.inference.registry import log_pyfunc, resolve_model
+
+__all__ = [
+    "FilmInput",
+    "InputList",
+    "Predictor",
+    "RunSummary",
+    "collect_inputs",
+    "log_pyfunc",
+    "predict_films",
+    "resolve_model",
+]

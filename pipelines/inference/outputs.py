@@ -1,0 +1,64 @@
+"""The names inside a predictions folder, and how a file appears there: whole, or not at all."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from pipelines.evaluation.predictions import HEATMAP_FOLDER
+from pipelines.evaluation.tables import RUN_SCHEMA
+
+TABLE_FILE: Final = "predictions.parquet"
+CSV_FILE: Final = "predictions.csv"
+RUN_FILE: Final = "run.json"
+PLAN_FILE: Final = "plan.json"
+PARTS_FOLDER: Final = "parts"
+PLAN_SCHEMA: Final = "cxr-triage/plan/1"
+
+OUTPUT_FILES: Final = (TABLE_FILE, CSV_FILE, RUN_FILE, PLAN_FILE)
+OUTPUT_FOLDERS: Final = (HEATMAP_FOLDER, PARTS_FOLDER)
+
+
+def is_predictions_folder(folder: Path) -> bool:
+    """Whether `cxr predict` wrote, or is writing, into this folder."""
+    return (read_json(folder / RUN_FILE) or {}).get("schema") == RUN_SCHEMA or (
+        read_json(folder / PLAN_FILE) or {}
+    ).get("schema") == PLAN_SCHEMA
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Return the JSON object in a file; None where there is no such file or it holds something else."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return values if isinstance(values, dict) else None
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write an object as indented JSON in the order of its keys."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
+    """Write a file under a hidden name and give it its own name when the block ends without an error.
+
+    The hidden name is always the same, so a killed run leaves no litter: the next run writes over it.
+
+    Args:
+        path: the file to make or replace; its folder exists.
+        durable: wait until the bytes are on the disk, so that a power cut cannot leave an empty file of that name.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        yield temporary
+        if durable:
+            with temporary.open("rb") as stream:
+                os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
