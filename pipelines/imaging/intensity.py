@@ -216,9 +216,13 @@ def _inverted(header: Elements, photometric: str) -> bool:
     """Whether low values are bright.
 
     PresentationLUTShape says the same as PhotometricInterpretation, never something to be done on top of it: INVERSE
-    belongs to MONOCHROME1 and IDENTITY to MONOCHROME2 (C.8.11.3.1.2). Either of INVERSE and MONOCHROME1 inverts once.
+    belongs to MONOCHROME1 and IDENTITY to MONOCHROME2 (C.8.11.3). Where the two disagree the shape is followed, as
+    DCMTK, dcm4che and pydicom do.
     """
-    return photometric == "MONOCHROME1" or header.text(tags.PRESENTATION_LUT_SHAPE).upper() == "INVERSE"
+    shape = header.text(tags.PRESENTATION_LUT_SHAPE).upper()
+    if shape in ("IDENTITY", "INVERSE"):
+        return shape == "INVERSE"
+    return photometric == "MONOCHROME1"
 
 
 def _lut(header: Elements, tag: int, keyword: str, *, signed: bool) -> Lut | None:

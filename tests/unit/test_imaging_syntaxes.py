@@ -1,0 +1,200 @@
+"""Every transfer syntax gives the stored cells back, and every decoder of a codec the same ones."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pytest
+from pydicom import uid
+from pydicom.pixels import get_encoder
+
+from pipelines.imaging import decode, read_facts, read_radiograph, tags
+from pipelines.imaging.decode import DECODERS, decode_cells
+from pipelines.imaging.dicom_file import DicomFile
+from pipelines.imaging.layout import Layout
+from pipelines.imaging.syntaxes import SYNTAXES, Codec
+from tests.unit.dicom_films import film, smooth, write, write_encapsulated
+
+
+def stored(path: Path) -> np.ndarray:
+    """The cells of a film as its decoder sees them."""
+    with path.open("rb") as stream:
+        file = DicomFile.parse(stream, path.stat().st_size, tags.DISPLAY)
+        return decode_cells(file, Layout.of(file.header))
+
+
+def encode_rle(cells: np.ndarray) -> bytes:
+    options = {"rows": cells.shape[0], "columns": cells.shape[1], "samples_per_pixel": 1}
+    bits = cells.dtype.itemsize * 8
+    return get_encoder(uid.RLELossless).encode(
+        cells,
+        encoding_plugin="pydicom",
+        number_of_frames=1,
+        bits_allocated=bits,
+        bits_stored=bits,
+        pixel_representation=0,
+        photometric_interpretation="MONOCHROME2",
+        **options,
+    )
+
+
+def lossless_jpeg(predictor: int) -> Callable[[np.ndarray], bytes]:
+    def encode(cells: np.ndarray) -> bytes:
+        bits = max(2, int(cells.max()).bit_length())
+        return imagecodecs.jpeg8_encode(cells, lossless=True, predictor=predictor, bitspersample=bits)
+
+    return encode
+
+
+def j2k(cells: np.ndarray) -> bytes:
+    return imagecodecs.jpeg2k_encode(cells, codecformat="J2K", reversible=True, level=0)
+
+
+NATIVE = (
+    uid.ImplicitVRLittleEndian,
+    uid.ExplicitVRLittleEndian,
+    uid.ExplicitVRBigEndian,
+    uid.DeflatedExplicitVRLittleEndian,
+)
+LOSSLESS = {
+    uid.JPEGLossless: lossless_jpeg(4),
+    uid.JPEGLosslessSV1: lossless_jpeg(1),
+    uid.JPEGLSLossless: imagecodecs.jpegls_encode,
+    uid.JPEG2000Lossless: j2k,
+    uid.HTJ2KLossless: lambda cells: imagecodecs.htj2k_encode(cells, reversible=True),
+    uid.RLELossless: encode_rle,
+}
+
+
+@pytest.mark.parametrize("syntax", NATIVE, ids=lambda s: s.name)
+@pytest.mark.parametrize("bits", [8, 10, 12, 15, 16])
+def test_uncompressed(tmp_path: Path, syntax: uid.UID, bits: int) -> None:
+    cells = smooth(bits).astype(np.uint8 if bits == 8 else np.uint16)
+    path = write(tmp_path / "film.dcm", film(cells, bits_stored=bits), syntax)
+    np.testing.assert_array_equal(stored(path), cells)
+    assert read_facts(path).lossy is None
+
+
+def test_eight_bit_cells_in_big_endian_words(tmp_path: Path) -> None:
+    cells = smooth(8).astype(np.uint8)
+    dataset = film(cells)
+    dataset.add_new("PixelData", "OW", np.frombuffer(cells.tobytes(), "<u2").byteswap().tobytes())
+    dataset["PixelData"].VR = "OB"  # so that the helper leaves the bytes alone
+    path = write(tmp_path / "film.dcm", dataset, uid.ExplicitVRBigEndian)
+    data = path.read_bytes().replace(b"\x7f\xe0\x00\x10OB", b"\x7f\xe0\x00\x10OW")
+    path.write_bytes(data)
+    np.testing.assert_array_equal(stored(path), cells)
+
+
+@pytest.mark.parametrize("syntax", LOSSLESS, ids=lambda s: s.name)
+@pytest.mark.parametrize("bits", [8, 12, 16])
+@pytest.mark.parametrize("fragments", [1, 3])
+def test_lossless(tmp_path: Path, syntax: uid.UID, bits: int, fragments: int) -> None:
+    cells = smooth(bits).astype(np.uint8 if bits == 8 else np.uint16)
+    stream = LOSSLESS[syntax](cells)
+    dataset = film(cells, bits_stored=bits)
+    path = write_encapsulated(tmp_path / "film.dcm", dataset, stream, syntax, fragments=fragments)
+    np.testing.assert_array_equal(stored(path), cells)
+    native = read_radiograph(write(tmp_path / "native.dcm", dataset))
+    np.testing.assert_array_equal(read_radiograph(path).pixels, native.pixels)
+
+
+@pytest.mark.parametrize("syntax", [*LOSSLESS, *NATIVE], ids=lambda s: s.name)
+def test_signed(tmp_path: Path, syntax: uid.UID) -> None:
+    cells = (smooth(12).astype(np.int32) - 2048).astype(np.int16)
+    dataset = film(cells, signed=True, WindowCenter=0, WindowWidth=4096)
+    path = tmp_path / "film.dcm"
+    if syntax in NATIVE:
+        write(path, dataset, syntax)
+    else:
+        write_encapsulated(path, dataset, LOSSLESS[syntax](cells.view(np.uint16)), syntax)
+    np.testing.assert_allclose(read_radiograph(path).pixels, (cells + 0.5) / 4095 + 0.5, atol=1e-6)
+
+
+def test_signed_jpeg_2000_streams(tmp_path: Path) -> None:
+    cells = (smooth(12).astype(np.int32) - 2048).astype(np.int16)
+    dataset = film(cells, signed=True, WindowCenter=0, WindowWidth=4096)
+    path = write_encapsulated(tmp_path / "film.dcm", dataset, j2k(cells), uid.JPEG2000Lossless)
+    np.testing.assert_allclose(read_radiograph(path).pixels, (cells + 0.5) / 4095 + 0.5, atol=1e-6)
+
+
+@pytest.mark.parametrize("syntax", [uid.JPEGLSLossless, uid.JPEG2000Lossless, uid.RLELossless, uid.JPEGLosslessSV1])
+def test_overlay_bits_in_lossless_streams_are_masked(tmp_path: Path, syntax: uid.UID) -> None:
+    cells = smooth(12)
+    dirty = cells | np.uint16(0xA000)
+    stream = LOSSLESS[syntax](dirty)
+    path = write_encapsulated(tmp_path / "film.dcm", film(cells, bits_stored=12), stream, syntax)
+    np.testing.assert_array_equal(stored(path), cells)
+
+
+def jpeg(cells: np.ndarray) -> bytes:
+    bits = 8 if cells.dtype == np.uint8 else 12
+    return imagecodecs.jpeg8_encode(cells, level=95, bitspersample=bits)
+
+
+LOSSY = {
+    uid.JPEGBaseline8Bit: (8, jpeg, 3),
+    uid.JPEGExtended12Bit: (12, jpeg, 24),
+    uid.JPEGLSNearLossless: (12, lambda cells: imagecodecs.jpegls_encode(cells, level=3), 3),
+    uid.JPEG2000: (12, lambda cells: imagecodecs.jpeg2k_encode(cells, codecformat="J2K", level=100), 8),
+    uid.HTJ2K: (12, lambda cells: imagecodecs.htj2k_encode(cells, reversible=False, level=0.0001), 12),
+}
+
+
+@pytest.mark.parametrize("syntax", LOSSY, ids=lambda s: s.name)
+def test_lossy(tmp_path: Path, syntax: uid.UID) -> None:
+    bits, encode, tolerance = LOSSY[syntax]
+    cells = smooth(bits).astype(np.uint8 if bits == 8 else np.uint16)
+    path = write_encapsulated(tmp_path / "film.dcm", film(cells, bits_stored=bits), encode(cells), syntax)
+    difference = np.abs(stored(path).astype(int) - cells.astype(int))
+    assert difference.max() <= tolerance
+
+
+def test_lossy_overshoot_does_not_wrap(tmp_path: Path) -> None:
+    # 10 bits stored in a 12-bit stream: values above 1023 are white, not black.
+    cells = np.full((64, 64), 1023, np.uint16)
+    cells[:, 32:] = 1040
+    cells[:8] = 0
+    stream = imagecodecs.jpeg8_encode(cells, level=100, bitspersample=12)
+    path = write_encapsulated(tmp_path / "film.dcm", film(cells, bits_stored=10), stream, uid.JPEGExtended12Bit)
+    assert stored(path)[20:].min() > 1000
+
+
+@pytest.mark.parametrize("codec", DECODERS, ids=lambda c: c.value)
+def test_every_decoder_of_a_codec_agrees(tmp_path: Path, codec: Codec) -> None:
+    cells = smooth(12)
+    decoded = 0
+    for syntax, encode in LOSSLESS.items():
+        if SYNTAXES[syntax].codec is not codec:
+            continue
+        stream = encode(cells)
+        path = write_encapsulated(tmp_path / "film.dcm", film(cells, bits_stored=12), stream, syntax)
+        with path.open("rb") as opened:
+            layout = Layout.of(DicomFile.parse(opened, path.stat().st_size, tags.DISPLAY).header)
+        info = None if codec is Codec.RLE else decode._stream_info(SYNTAXES[syntax], stream, layout)
+        for decoder in DECODERS[codec]:
+            np.testing.assert_array_equal(decoder(stream, layout, info), cells, err_msg=decoder.__name__)
+            decoded += 1
+    assert decoded >= len(DECODERS[codec])
+
+
+@pytest.mark.parametrize("claimed", [uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian])
+def test_the_header_is_read_as_written_not_as_claimed(tmp_path: Path, claimed: uid.UID) -> None:
+    cells = smooth(12)
+    written = uid.ExplicitVRLittleEndian if claimed == uid.ImplicitVRLittleEndian else uid.ImplicitVRLittleEndian
+    path = write(tmp_path / "film.dcm", film(cells, bits_stored=12), written)
+    old, new = (s.encode() + b"\0" * (len(s) % 2) for s in (written, claimed))
+    data = path.read_bytes()
+    at = data.index(b"\x02\x00\x10\x00UI")
+    lied = data[: at + 6] + len(new).to_bytes(2, "little") + new + data[at + 8 + len(old) :]
+    path.write_bytes(lied)
+    np.testing.assert_array_equal(stored(path), cells)
+
+
+def test_a_data_set_without_preamble(tmp_path: Path) -> None:
+    cells = smooth(12)
+    dataset = film(cells, bits_stored=12)
+    path = tmp_path / "film.dcm"
+    dataset.save_as(path, implicit_vr=True, little_endian=True)
+    np.testing.assert_array_equal(stored(path), cells)
