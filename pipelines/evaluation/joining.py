@@ -1,8 +1,8 @@
 """Joining predictions to a manifest: which film is which, what its label is, and what was left out."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any, Final
 
 import numpy as np
@@ -142,16 +142,9 @@ def match_ids(ids: "pd.Series[Any]", manifest: pd.DataFrame) -> "tuple[np.ndarra
     """
     wanted = ids.astype(str)
     known = manifest["image_id"].astype(str)
-    names = column(manifest, "path").fillna("").astype(str).map(lambda path: PurePosixPath(path).name)
-    keys = {
-        "image_id": known,
-        "the part of image_id after <dataset>/": known.str.partition("/")[2],
-        "the file name of path": names,
-        "the file name of path without its suffix": names.map(lambda name: PurePosixPath(name).stem),
-    }
-    best, best_key, best_text = -1, known, "image_id"
-    for text, key in keys.items():
-        hits = int(wanted.isin(set(key) - {""}).sum())
+    best, best_key, best_text = 0, known, "image_id"
+    for text, key in _keys(known, column(manifest, "path")):
+        hits = int(wanted.isin(key[key != ""]).sum())
         if hits > best:
             best, best_key, best_text = hits, key, text
         if best == len(wanted):
@@ -162,7 +155,7 @@ def match_ids(ids: "pd.Series[Any]", manifest: pd.DataFrame) -> "tuple[np.ndarra
             f"have {first_few(list(wanted))}, the manifest has {first_few(list(known))}."
         )
     repeated = best_key[best_key.duplicated(keep=False)]
-    unclear = wanted[wanted.isin(set(repeated) - {""})]
+    unclear = wanted[wanted.isin(repeated[repeated != ""])]
     if len(unclear):
         raise PredictionsError(
             f"{len(unclear)} ids of the predictions match several films of the manifest by {best_text} "
@@ -173,6 +166,15 @@ def match_ids(ids: "pd.Series[Any]", manifest: pd.DataFrame) -> "tuple[np.ndarra
     rows = rows[~rows.index.duplicated()]
     place = rows.reindex(wanted).fillna(-1).to_numpy(dtype=np.int64)
     return place, best_text
+
+
+def _keys(known: "pd.Series[str]", path: "pd.Series[Any]") -> Iterator[tuple[str, "pd.Series[str]"]]:
+    """What an id may be compared with, one at a time: most tables match at once."""
+    yield "image_id", known
+    yield "the part of image_id after <dataset>/", known.str.partition("/")[2]
+    names = path.fillna("").astype(str).str.rpartition("/")[2]
+    yield "the file name of path", names
+    yield "the file name of path without its suffix", names.str.replace(r"(?<=.)\.[^.]*$", "", regex=True)
 
 
 def reference_labels(manifest: pd.DataFrame, finding: str) -> tuple[Floats, str]:

@@ -15,7 +15,9 @@ def summary_lines(evaluation: Evaluation) -> list[str]:
 
 
 def _left_out(items: tuple[LeftOut, ...], indent: str) -> list[str]:
-    return [f"{indent}left out: {item.n:,} {item.meaning} [{item.code}]" for item in items]
+    return [
+        f"{indent}left out: {item.n:,} film{'' if item.n == 1 else 's'}: {item.meaning} [{item.code}]" for item in items
+    ]
 
 
 def _finding_lines(result: FindingResult) -> list[str]:

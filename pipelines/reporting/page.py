@@ -1,0 +1,96 @@
+"""The report: one self-contained HTML page made from an evaluation folder."""
+
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from pipelines.evaluation.files import read_evaluation, replace_text
+from pipelines.evaluation.records import Evaluation, FindingResult
+from pipelines.reporting import words
+from pipelines.reporting.figures import control_figure, roc_figure, score_figure, waiting_figure, worklist_figure
+from pipelines.reporting.pictures import Shown, shown_example
+from pipelines.reporting.proxies import FindingReadingTime, ReadingTime, read_reading_time
+
+
+@dataclass(frozen=True)
+class Section:
+    """One finding with its figures."""
+
+    result: FindingResult
+    anchor: str
+    name: str
+    roc: Markup | None
+    scores: Markup | None
+    control: Markup | None
+    examples: tuple[Shown, ...]
+    examples_absent: str | None
+    proxies: FindingReadingTime | None
+    waiting: Markup | None
+    worklist: Markup | None
+
+
+def write_report(evaluation_dir: Path, out: Path) -> None:
+    """Write the report of one evaluation.
+
+    Args:
+        evaluation_dir: folder with ``evaluation.json`` and, if there are any, ``reading_time.json`` and ``pictures/``.
+        out: the HTML file; it needs no other file and makes no request.
+
+    Raises:
+        EvaluationError: no evaluation there, or a file that breaks its schema.
+    """
+    evaluation = read_evaluation(evaluation_dir)
+    proxies = read_reading_time(evaluation_dir)
+    page = render_report(evaluation, proxies, evaluation_dir)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    replace_text(out, page)
+
+
+def render_report(evaluation: Evaluation, proxies: ReadingTime | None, folder: Path) -> str:
+    """The page as text; ``folder`` holds the example pictures."""
+    environment = Environment(
+        loader=PackageLoader("pipelines.reporting", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for name in ("plain", "percent", "percent_interval", "number", "interval", "change", "films", "tally"):
+        environment.filters[name] = getattr(words, name)
+    css = resources.files("pipelines.reporting").joinpath("templates/report.css").read_text(encoding="utf-8")
+    by_finding = {entry.finding: entry for entry in proxies.findings} if proxies else {}
+    sections = [
+        _section(result, by_finding.get(result.finding), folder, f"finding-{number}")
+        for number, result in enumerate(evaluation.findings, 1)
+    ]
+    return environment.get_template("report.html.j2").render(
+        evaluation=evaluation, proxies=proxies, sections=sections, css=Markup(css)
+    )
+
+
+def _section(result: FindingResult, proxies: FindingReadingTime | None, folder: Path, anchor: str) -> Section:
+    point, name = result.operating_point, words.sentence_case(words.plain(result.name, 60))
+    examples = tuple(
+        shown for example in result.examples.films if (shown := shown_example(example, folder, name)) is not None
+    )
+    absent = result.examples.absent
+    if absent is None and not examples:
+        absent = "The pictures of the chosen films are not in the evaluation folder."
+    return Section(
+        result=result,
+        anchor=anchor,
+        name=name,
+        roc=roc_figure(result.roc, result.auroc, point) if result.roc else None,
+        scores=score_figure(result.histogram, point.threshold if point else None, result.positives, result.negatives)
+        if result.histogram
+        else None,
+        control=control_figure(result.auroc, result.control) if result.control else None,
+        examples=examples,
+        examples_absent=absent,
+        proxies=proxies,
+        waiting=waiting_figure(proxies.theory) if proxies and proxies.theory else None,
+        worklist=worklist_figure(proxies.worklist) if proxies and proxies.worklist else None,
+    )
