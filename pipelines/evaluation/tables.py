@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import csv
 
 from pipelines.errors import PredictionsError
 from pipelines.evaluation.operating_point import OperatingPoint
@@ -59,12 +60,21 @@ def read_table(path: Path, *, text_columns: Sequence[str] = ()) -> pd.DataFrame:
         raise PredictionsError(f"{path}: no such file; expected a predictions table (.csv, .csv.gz or .parquet).")
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
-            frame: pd.DataFrame = pq.read_table(path).to_pandas()
-            return frame
-        return pd.read_csv(path, dtype=dict.fromkeys(text_columns, str), float_precision="round_trip")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, pa.ArrowInvalid, OSError) as error:
+            table = pq.read_table(path)
+        else:
+            # Arrow reads decimal numbers to the last bit; numbers in an id column stay text ("00012").
+            options = csv.ConvertOptions(
+                column_types=dict.fromkeys(text_columns, pa.string()), strings_can_be_null=True
+            )
+            table = csv.read_csv(path, convert_options=options, parse_options=csv.ParseOptions(newlines_in_values=True))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError, OSError) as error:
         kind = type(error).__name__
         raise PredictionsError(f"{path}: not a readable CSV or Parquet table ({kind}).") from error
+    repeated = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
+    if repeated:
+        raise PredictionsError(f"{path}: column {repeated[0]!r} is there twice; expected different column names.")
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
 
 
 def read_predictions(path: Path) -> PredictionsTable:
