@@ -106,6 +106,9 @@ def image_files(folder: Path, *, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> It
     Args:
         folder: where to look; linked folders are followed, each once.
         suffixes: endings in lower case.
+
+    Raises:
+        DatasetError: a name that is not UTF-8.
     """
     seen: set[tuple[int, int]] = set()
     for place, folders, files in os.walk(folder, followlinks=True):
@@ -117,7 +120,15 @@ def image_files(folder: Path, *, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> It
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             if not name.startswith(".") and name.lower().endswith(tuple(suffixes)):
-                yield (Path(place) / name).relative_to(folder).as_posix()
+                yield _utf8((Path(place) / name).relative_to(folder).as_posix())
+
+
+def _utf8(path: str) -> str:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise DatasetError(f"file name {path!a} is not UTF-8, as a manifest needs: rename the file") from None
+    return path
 
 
 _UNITS = {"": 1.0, "y": 1.0, "m": 1 / 12, "w": 7 / 365.25, "d": 1 / 365.25}

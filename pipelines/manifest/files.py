@@ -173,12 +173,14 @@ def _cells(canonical: pd.DataFrame) -> Iterable[tuple[str, ...]]:
     return zip(*columns, strict=True)
 
 
+def _quoted(cell: str) -> str:
+    # csv.writer leaves a lone carriage return bare, which a reader takes for the end of the row.
+    return '"' + cell.replace('"', '""') + '"' if any(mark in cell for mark in ',"\r\n') else cell
+
+
 def _to_csv(canonical: pd.DataFrame) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(_cells(canonical))
-    return text.getvalue().encode()
+    lines = [",".join(COLUMNS), *(",".join(map(_quoted, row)) for row in _cells(canonical))]
+    return ("\n".join(lines) + "\n").encode()
 
 
 def manifest_digest(frame: pd.DataFrame) -> str:
