@@ -100,7 +100,7 @@ def _clavicles(canvas: Canvas, chest: Chest, layer: Layer) -> None:
     for side in (LEFT, RIGHT):
         shape = smooth_curve([(15, 33), (34, 27), (62, 22), (92, 12), (122, 2), (150, -3), (172, -1)])
         centre = shape * np.array([side * chest.width, chest.height]) + np.array([chest.yaw_mm, 0.0])
-        wide = np.interp(np.linspace(0, 1, len(centre)), (0, 0.12, 0.45, 0.8, 1), (8.5, 8.0, 5.8, 6.3, 8.5))
+        wide = np.interp(np.linspace(0, 1, len(centre)), (0, 0.04, 0.12, 0.45, 0.8, 0.96, 1), (4, 8, 8, 5.8, 6.3, 8, 4))
         paint_bone(canvas, layer, centre, wide, 8.0, 1.2)
 
 
@@ -116,7 +116,9 @@ def _shoulders(canvas: Canvas, chest: Chest, layer: Layer) -> None:
         spine = smooth_curve([(133, 44), (152, 24), (172, 4), (186, -8)]) * scale
         paint_bone(canvas, layer, spine, np.linspace(2.0, 6.0, len(spine)), 3.0, 0.6)
         humerus = smooth_curve([(188, 2), (193, 18), (206, 40), (240, 82), (290, 140)]) * scale
-        wide = np.interp(np.linspace(0, 1, len(humerus)), (0, 0.12, 0.35, 0.6, 1), (17, 23, 20, 13, 12))
+        wide = np.interp(
+            np.linspace(0, 1, len(humerus)), (0, 0.03, 0.07, 0.14, 0.35, 0.6, 1), (6, 15, 19, 22, 20, 13, 12)
+        )
         paint_bone(canvas, layer, humerus, wide, 20.0, 2.2)
 
 

@@ -84,7 +84,7 @@ def generate_phantoms(
         out, todo, workers or os.cpu_count() or 1, lambda made: progress and progress(films - len(todo) + made, films)
     )
     _write_tables(out, plans)
-    shutil.rmtree(out / _RECORDS)
+    _sweep(out)
 
 
 def label_row(plan: FilmPlan) -> Row:
@@ -246,6 +246,14 @@ def _write_tables(out: Path, plans: Sequence[FilmPlan]) -> None:
     boxes = [row for record in records for row in record["boxes"]]
     _write_text(out / "boxes.csv", _table(BOX_COLUMNS, boxes))
     _write_text(out / "labels.csv", _table(LABEL_COLUMNS, [record["label"] for record in records]))
+
+
+def _sweep(out: Path) -> None:
+    """Remove what a complete cohort does not need: records, and unfinished files of killed runs."""
+    shutil.rmtree(out / _RECORDS)
+    for folder in (out, *(out / site.name for site in SITES)):
+        for leftover in folder.glob(".*.tmp"):
+            leftover.unlink(missing_ok=True)
 
 
 def _table(columns: Sequence[str], rows: Sequence[Row]) -> str:

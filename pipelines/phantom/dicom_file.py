@@ -189,7 +189,7 @@ def _pixels(dataset: Dataset, film: Film) -> None:
     dataset.file_meta.ImplementationVersionName = "CXR_PHANTOM_1"
     syntax = film.plan.syntax
     if syntax is Syntax.JPEG_LOSSLESS_SV1:
-        dataset.PixelData = encapsulate([_jpeg_lossless(film.pixels, site.bits_stored)])
+        dataset.add_new("PixelData", "OB", encapsulate([_jpeg_lossless(film.pixels, site.bits_stored)]))
         dataset["PixelData"].is_undefined_length = True
         dataset.file_meta.TransferSyntaxUID = UID(syntax.value)
     elif syntax is not Syntax.EXPLICIT_LE:

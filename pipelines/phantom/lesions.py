@@ -22,7 +22,7 @@ NOISE_FLOOR: Final = 0.008
 """Excess attenuation (natural-log units) below which a lesion's fringe is cut off: it cannot be seen."""
 SUBTLE: Final = 0.55
 """Contrast of a subtle lesion relative to a plain one."""
-_NODULE_GAIN: Final = 1.45
+_NODULE_GAIN: Final = 1.75
 """Nodules are denser than a sphere of plain soft tissue, as much as scatter takes away again."""
 _MAP = Canvas(200, 176, 2.0)
 """Grid on which lesions are placed: 2 mm pixels, no pose."""

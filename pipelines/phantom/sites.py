@@ -95,7 +95,7 @@ SITES: Final = (
         sharpness_px=0.6,
         edge_gain=0.60,
         kvp=120,
-        photons=30_000.0,
+        photons=14_000.0,
     ),
     Site(
         name="rural",
@@ -113,7 +113,7 @@ SITES: Final = (
         sharpness_px=0.75,
         edge_gain=0.45,
         kvp=100,
-        photons=26_000.0,
+        photons=12_000.0,
     ),
     Site(
         name="mobile",
@@ -131,7 +131,7 @@ SITES: Final = (
         sharpness_px=0.55,
         edge_gain=0.50,
         kvp=125,
-        photons=22_000.0,
+        photons=10_000.0,
     ),
 )
 """All sites; films are spread evenly over them."""
