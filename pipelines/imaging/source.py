@@ -55,20 +55,23 @@ def open_image(path: Path) -> Iterator[tuple[BinaryIO, int, Format]]:
 
 
 def _open_regular(path: Path) -> BinaryIO:
-    # Opening a FIFO without O_NONBLOCK would wait for a writer for ever; Windows has neither FIFOs nor the flag.
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     try:
-        descriptor = os.open(path, flags)
+        stream = open(path, "rb", opener=_open_without_waiting)  # noqa: SIM115 - the caller closes it
     except (FileNotFoundError, NotADirectoryError):
         raise FilmError(Reason.MISSING, "there is no such file") from None
+    except IsADirectoryError:
+        raise FilmError(Reason.UNREADABLE_FILE, "expected a regular file, found a folder") from None
     except ValueError:  # a NUL character in the name
         raise FilmError(Reason.MISSING, "there is no such file: its name holds a NUL character") from None
-    mode = os.fstat(descriptor).st_mode
-    if not stat.S_ISREG(mode):
-        os.close(descriptor)
-        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
-        raise FilmError(Reason.UNREADABLE_FILE, f"expected a regular file, found {kind}")
-    return os.fdopen(descriptor, "rb")
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise FilmError(Reason.UNREADABLE_FILE, "expected a regular file, found a pipe, socket or device")
+    return stream
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    # Opening a FIFO without O_NONBLOCK would wait for a writer for ever; Windows has neither FIFOs nor the flag.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _sniff(stream: BinaryIO, size: int) -> Format:
