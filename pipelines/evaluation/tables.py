@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
+from pydantic import ValidationError
 
 from pipelines.errors import PredictionsError
 from pipelines.evaluation.operating_point import OperatingPoint
@@ -97,7 +98,7 @@ def read_predictions(path: Path) -> PredictionsTable:
     check_predictions(frame, file)
     model_id = str(frame["model_id"].iloc[0])
     run = _read_run(file.parent / "run.json", model_id)
-    model = run.get("model", {}) if run else {}
+    model = run["model"] if run else {}
     named = model.get("findings") or [
         column.removeprefix("p_") for column in frame.columns if column.startswith("p_") and frame[column].notna().any()
     ]
@@ -107,10 +108,7 @@ def read_predictions(path: Path) -> PredictionsTable:
         digest=file_digest(file),
         folder=file.parent,
         run=run,
-        operating_points={
-            finding: OperatingPoint.model_validate(point)
-            for finding, point in model.get("operating_points", {}).items()
-        },
+        operating_points=_operating_points(model, file.parent / "run.json"),
         score_text={finding: f"column p_{finding} (calibrated probability)" for finding in named},
     )
 
@@ -197,12 +195,26 @@ def _read_run(path: Path, model_id: str) -> Mapping[str, Any] | None:
     found = run.get("schema") if isinstance(run, dict) else type(run).__name__
     if found != RUN_SCHEMA:
         raise PredictionsError(f"{path}: schema is {found!r}, expected {RUN_SCHEMA!r}.")
-    if run.get("model", {}).get("model_id") != model_id:
+    model = run.get("model")
+    if not isinstance(model, dict) or model.get("model_id") != model_id:
+        named = model.get("model_id") if isinstance(model, dict) else None
         raise PredictionsError(
-            f"{path}: model_id is {run.get('model', {}).get('model_id')!r}, but the predictions beside it are of "
-            f"{model_id!r}: these two files do not belong together."
+            f"{path}: model_id is {named!r}, but the predictions beside it are of {model_id!r}: "
+            "these two files do not belong together."
         )
     return dict(run)
+
+
+def _operating_points(model: Mapping[str, Any], path: Path) -> dict[str, OperatingPoint]:
+    points = {}
+    for finding, point in (model.get("operating_points") or {}).items():
+        try:
+            points[finding] = OperatingPoint.model_validate(point)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise PredictionsError(f"{path}: operating point of {finding!r}: {where}: {first['msg']}.") from error
+    return points
 
 
 def read_foreign_predictions(

@@ -1,0 +1,302 @@
+"""The report: its numbers, its escaping, its wholeness when sections have no data."""
+
+import base64
+import io
+import json
+import math
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from pipelines.errors import ConfigError, EvaluationError
+from pipelines.evaluation.operating_point import lock_operating_point
+from pipelines.evaluation.predictions import heatmap_file
+from pipelines.evaluation.proportions import clopper_pearson
+from pipelines.evaluation.tables import read_foreign_predictions, read_predictions
+from pipelines.reading_time.waiting import Scenario, waiting_times
+from pipelines.reporting.evaluation_folder import evaluate_to_folder
+from pipelines.reporting.page import write_report
+from pipelines.reporting.proxies import Room, read_reading_time
+
+HOSTILE = '<script>alert("x")</script>\u202e{{ 7*7 }} $x_1$ =cmd()'
+
+
+class Page(HTMLParser):
+    """Tags, attributes and visible text of a page."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.attributes, self.text = [], [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, key, value or "") for key, value in attrs]
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+    @property
+    def words(self):
+        return " ".join(" ".join(self.text).split())
+
+
+def cohort(n=60, site="Site A"):
+    rng = np.random.default_rng(7)
+    tb = (rng.random(n) < 0.4).astype(float)
+    manifest = pd.DataFrame(
+        {
+            "image_id": [f"phantom/f{i:03d}" for i in range(n)],
+            "path": [f"films/f{i:03d}.dcm" for i in range(n)],
+            "dataset": "phantom",
+            "site": site,
+            "patient_id": [f"secret-{i}" for i in range(n)],
+            "split": "test",
+            "sex": "F",
+            "age_years": 40.0,
+            "tb": tb,
+            "nodule": np.nan,
+            "reference_standard": "synthetic",
+            "boxes": [[{"finding": "tb", "x0": 10.0, "y0": 10.0, "x1": 30.0, "y1": 40.0}] if y else [] for y in tb],
+            "rows": 80,
+            "columns": 64,
+        }
+    )
+    predictions = manifest[["image_id", "path"]].assign(status="ok", reason=None)
+    predictions["p_tb"] = np.clip(0.45 * tb + 0.6 * rng.random(n), 0, 1)
+    predictions["p_nodule"] = rng.random(n)
+    predictions["control_tb"] = np.clip(0.4 * tb + 0.6 * rng.random(n), 0, 1)
+    predictions["peak_x_tb"], predictions["peak_y_tb"] = 20.0, 20.0
+    predictions.loc[0, ["status", "reason", "p_tb", "p_nodule"]] = ["rejected", "too_small", None, None]
+    return manifest, predictions.assign(model_id="m1")
+
+
+def write_predictions(folder, predictions, name="demo", heatmaps=True):
+    folder.mkdir()
+    point = lock_operating_point(
+        [1, 1, 0], [0.5, 0.8, 0.2], finding="tb", target_sensitivity=0.9, cohort="phantom val", model_id="m1"
+    )
+    predictions.to_parquet(folder / "predictions.parquet")
+    model = {
+        "model_id": "m1",
+        "name": name,
+        "findings": ["tb", "nodule"],
+        "operating_points": {"tb": point.model_dump()},
+    }
+    run = {"schema": "cxr-triage/run/1", "model": model, "manifest_digest": None, "code_version": "0.1.0"}
+    (folder / "run.json").write_text(json.dumps(run))
+    if heatmaps:
+        (folder / "heatmaps").mkdir()
+        for image_id in predictions["image_id"]:
+            for layer, colour in (("film", 90), ("tb", 160)):
+                picture = Image.new("L", (128, 160), colour)
+                picture.save(folder / "heatmaps" / heatmap_file(image_id, layer))
+    return read_predictions(folder)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    base = tmp_path_factory.mktemp("report")
+    manifest, predictions = cohort()
+    table = write_predictions(base / "predictions", predictions)
+    evaluation, proxies = evaluate_to_folder(table, manifest, base / "evaluation", split="test")
+    write_report(base / "evaluation", base / "report.html")
+    return base, evaluation, proxies, (base / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_page_prints_the_numbers_of_the_evaluation(made):
+    _, evaluation, proxies, html = made
+    words = Page(html).words.replace("\u00a0", " ")
+    tb = evaluation.findings[0]
+    point = tb.operating_point
+    for shown in (
+        f"{tb.auroc.value:.3f}",
+        f"95 % CI {tb.auroc.low:.3f}–{tb.auroc.high:.3f}",
+        f"{100 * point.sensitivity.value:.1f} %",
+        f"{100 * point.specificity.low:.1f}–{100 * point.specificity.high:.1f} %",
+        f"{tb.control.auroc.value:.3f}",
+        tb.control.verdict,
+        f"missed {point.counts.false_negative}",
+        f"{point.counts.false_positive} false alarm",
+        "locked",
+        "phantom val",
+        f"{proxies.findings[0].theory.ai.waiting_minutes.nondiseased.value:.1f}",
+        "not usable as a film (too small)",
+        "the reference label of this finding is not known",
+        "59 of 59 films are synthetic",
+        "Research only; not a diagnosis",
+        evaluation.provenance.manifest_digest,
+        "no films with a known label and a score",
+    ):
+        assert shown in words, shown
+
+
+def test_the_page_stands_alone_and_names_nobody(made):
+    base, _, _, html = made
+    page = Page(html)
+    assert "script" not in page.tags
+    assert "link" not in page.tags
+    for tag, key, value in page.attributes:
+        if key in ("src", "href", "xlink:href", "action", "data"):
+            assert value.startswith(("data:image/jpeg;base64,", "#")), (tag, key, value[:60])
+    assert not re.search(r"url\((?!#)", html)
+    assert "@import" not in html
+    assert str(base) not in html
+    assert "secret-" not in html
+    assert "phantom/f0" not in html
+    assert page.tags.count("h1") == 1
+    assert len(html) < 3_000_000
+
+
+def test_examples_show_boxes_peaks_and_pictures(made):
+    base, evaluation, _, html = made
+    examples = evaluation.findings[0].examples
+    outcomes = [film.outcome for film in examples.films]
+    assert set(outcomes) == {"true_positive", "false_negative", "false_positive", "true_negative"} - (
+        {"false_negative"} if evaluation.findings[0].operating_point.counts.false_negative == 0 else set()
+    )
+    scores = {film.image_id: film.score for film in examples.films}
+    threshold = evaluation.findings[0].operating_point.threshold
+    for film in examples.films:
+        assert (scores[film.image_id] >= threshold) == (film.outcome in ("true_positive", "false_positive"))
+        assert (base / "evaluation" / film.film_picture).is_file()
+        assert "f0" not in film.film_picture
+    page = Page(html)
+    pictures = [value for tag, key, value in page.attributes if tag == "image" and key == "href"]
+    assert len(pictures) == 2 * len(examples.films)
+    picture = Image.open(io.BytesIO(base64.b64decode(pictures[0].split(",")[1])))
+    assert picture.size == (128, 160)
+    assert html.count('viewBox="0 0 64 80"') == len(pictures)
+    boxed = sum(bool(film.boxes) for film in examples.films)
+    assert html.count('<rect x="10.0" y="10.0" width="20.0" height="30.0"') == 2 * boxed
+    labels = [value for tag, key, value in page.attributes if tag == "svg" and key == "aria-label"]
+    assert all("score of" in label for label in labels)
+
+
+def test_proxies_are_the_closed_form_at_the_measured_accuracy(made):
+    _, evaluation, proxies, _ = made
+    point = evaluation.findings[0].operating_point
+    found = proxies.findings[0].theory
+    expected = waiting_times(Scenario(point.sensitivity.value, point.specificity.value))
+    for order in ("fifo", "ai", "difference"):
+        for name, estimate in getattr(found, order).waiting_minutes:
+            assert estimate.value == pytest.approx(getattr(getattr(expected, order), name))
+            assert estimate.low <= estimate.value <= estimate.high
+    # The bounds hold every corner of the two exact intervals of level sqrt(0.95).
+    counts, each = point.counts, math.sqrt(0.95)
+    se = clopper_pearson(counts.true_positive, counts.true_positive + counts.false_negative, each)
+    sp = clopper_pearson(counts.true_negative, counts.true_negative + counts.false_positive, each)
+    corners = [waiting_times(Scenario(a, b)).ai.diseased for a in (se.low, se.high) for b in (sp.low, sp.high)]
+    assert found.ai.waiting_minutes.diseased.low == pytest.approx(min(corners))
+    assert found.ai.waiting_minutes.diseased.high == pytest.approx(max(corners))
+    nodule = proxies.findings[1]
+    assert (nodule.theory, nodule.worklist) == (None, None)
+    assert nodule.absent
+    assert nodule.worklist_absent
+
+
+def test_worklist_counts_positives_at_the_top(made):
+    base, evaluation, proxies, _ = made
+    manifest, predictions = cohort()
+    order = predictions[predictions["status"] == "ok"].sort_values("p_tb", ascending=False, kind="stable")
+    truth = manifest.set_index("image_id").loc[order["image_id"], "tb"].to_numpy()
+    listed = proxies.findings[0].worklist
+    for at in listed.found:
+        k = math.ceil(at.fraction * len(truth))
+        assert at.films == k
+        assert at.ai.value == pytest.approx(truth[:k].sum() / truth.sum())
+    median = listed.median_position
+    assert median.value == pytest.approx(np.median(np.flatnonzero(truth) + 1) / len(truth))
+    assert median.low <= median.value <= median.high
+    assert read_reading_time(base / "evaluation") == proxies
+    assert evaluation.findings[0].n == listed.n
+
+
+def test_the_same_evaluation_gives_the_same_bytes(made, tmp_path):
+    base, _, _, html = made
+    write_report(base / "evaluation", tmp_path / "again.html")
+    assert (tmp_path / "again.html").read_text(encoding="utf-8") == html
+    assert [path.name for path in tmp_path.iterdir()] == ["again.html"]
+
+
+def test_hostile_text_is_text(tmp_path):
+    manifest, predictions = cohort(site=HOSTILE + "A" * 10_000)
+    manifest["dataset"] = HOSTILE
+    predictions["reason"] = predictions["reason"].where(predictions["status"] == "ok", HOSTILE)
+    table = write_predictions(tmp_path / "p", predictions, name=HOSTILE, heatmaps=False)
+    evaluate_to_folder(table, manifest, tmp_path / "e", title=f"Title {HOSTILE}")
+    write_report(tmp_path / "e", tmp_path / "r.html")
+    html = (tmp_path / "r.html").read_text(encoding="utf-8")
+    page = Page(html)
+    assert "script" not in page.tags
+    assert "<script" not in html
+    assert "\u202e" not in html
+    assert '<script>alert("x")</script>' in page.words
+    assert "{{ 7*7 }}" in page.words
+    assert "A" * 200 not in html
+    assert "made without saving heat maps" in page.words
+
+
+def test_a_foreign_table_without_pixels_keeps_the_page_whole(tmp_path):
+    manifest, predictions = cohort()
+    frame = pd.DataFrame({"film": predictions["image_id"], "s": np.linspace(-5, 5, 60)})
+    frame.to_csv(tmp_path / "other.csv", index=False)
+    table = read_foreign_predictions(tmp_path / "other.csv", id_column="film", scores={"tb": "s"})
+    bare = manifest[["image_id", "path", "dataset", "tb"]]
+    evaluate_to_folder(table, bare, tmp_path / "e")
+    write_report(tmp_path / "e", tmp_path / "r.html")
+    words = Page((tmp_path / "r.html").read_text(encoding="utf-8")).words
+    for sentence in (
+        "Another system, from its saved scores",
+        "No threshold was locked or given",
+        "not probabilities",
+        "No shape-free control was made",
+        "No example films are shown",
+        "No waiting times",
+        "not known for every film",
+        "No film was left out",
+    ):
+        assert sentence in words, sentence
+    (tmp_path / "e" / "reading_time.json").unlink()
+    write_report(tmp_path / "e", tmp_path / "r.html")
+    assert "No reading-time proxies were computed" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_films_without_any_positive_still_make_a_page(tmp_path):
+    manifest, predictions = cohort()
+    manifest["tb"] = 0.0
+    table = write_predictions(tmp_path / "p", predictions)
+    evaluate_to_folder(table, manifest, tmp_path / "e")
+    write_report(tmp_path / "e", tmp_path / "r.html")
+    words = Page((tmp_path / "r.html").read_text(encoding="utf-8")).words
+    assert "one class only: 0 positive and 59 negative films" in words
+    assert "no positive films" in words
+
+
+def test_lost_or_foreign_pictures_are_left_out(tmp_path):
+    manifest, predictions = cohort()
+    table = write_predictions(tmp_path / "p", predictions)
+    evaluation, _ = evaluate_to_folder(table, manifest, tmp_path / "e")
+    names = [film.film_picture for film in evaluation.findings[0].examples.films]
+    (tmp_path / "e" / names[0]).write_bytes(b"not a picture")
+    (tmp_path / "e" / names[1]).unlink()
+    Image.new("L", (9, 9)).save(tmp_path / "outside.png")
+    path = tmp_path / "e" / "evaluation.json"
+    path.write_text(path.read_text().replace(names[2], "../outside.png"))
+    write_report(tmp_path / "e", tmp_path / "r.html")
+    html = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert html.count('<figure class="film">') == len(names) - 3
+
+
+def test_rooms_that_cannot_be_are_refused_before_writing(tmp_path):
+    manifest, predictions = cohort()
+    table = write_predictions(tmp_path / "p", predictions, heatmaps=False)
+    with pytest.raises(ConfigError, match="traffic"):
+        evaluate_to_folder(table, manifest, tmp_path / "e", room=Room(traffic=1.0))
+    assert not (tmp_path / "e").exists()
+    with pytest.raises(EvaluationError, match=r"no evaluation\.json"):
+        write_report(tmp_path / "e", tmp_path / "r.html")
