@@ -88,8 +88,9 @@ def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     Raises:
         DatasetError: the file is no such table; names the columns that are missing.
     """
+    text = read_text(path)
     try:
-        header, *rows = csv.reader(read_text(path).splitlines())
+        header, *rows = csv.reader(text.splitlines())
     except (csv.Error, ValueError) as error:
         raise DatasetError(f"{path}: expected a comma-separated table with a header") from error
     # Columns without a name keep apart from each other.

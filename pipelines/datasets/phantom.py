@@ -62,7 +62,7 @@ PHANTOM: Final = Adapter(
     size="as many films as asked for",
     label_origin="known exactly: the findings were put there",
     label_mapping={
-        "tb, nodule": "as drawn",
+        "tb, nodule": "tb and nodule as drawn: both are known on every film",
         "boxes": "of every finding as drawn, in stored pixels; [] where there is none",
     },
     known_defects=(

@@ -53,7 +53,7 @@ def split_manifest(
     split = _kept(canonical, groups, keep)
     open_rows = np.flatnonzero(split == "")
     split[open_rows] = _assign(canonical.iloc[open_rows], groups[open_rows], fractions, seed)
-    canonical["split"] = split
+    canonical["split"] = pd.Series(split, dtype=object)
     _warn_of_gaps(canonical, [*fractions, *keep])
     return canonical
 
