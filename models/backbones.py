@@ -93,6 +93,40 @@ def adapt_to_one_channel(network: nn.Module) -> None:
     raise ModelError("backbone: found no convolution over three input channels to adapt to one grey channel")
 
 
+def freeze_finer_than(backbone: Backbone, stride: int, *, size: int) -> int:
+    """Keep the weights of layers that work at a finer resolution than 1 / ``stride`` as they are.
+
+    Early layers find edges and textures, which pretraining has found already; not training them saves most of the
+    backward pass, because their maps are the largest.
+
+    Args:
+        backbone: its parameters lose ``requires_grad`` in place.
+        stride: layers whose output has less than this many input pixels per cell are frozen.
+        size: side of a square input in pixels.
+
+    Returns:
+        How many parameter tensors were frozen.
+    """
+    frozen = 0
+
+    def look(module: nn.Module, _inputs: object, output: object) -> None:
+        nonlocal frozen
+        if isinstance(output, Tensor) and output.ndim == 4 and output.shape[-1] * stride > size:
+            for parameter in module.parameters(recurse=False):
+                parameter.requires_grad_(False)
+                frozen += 1
+
+    leaves = [module for module in backbone.modules() if next(module.parameters(recurse=False), None) is not None]
+    hooks = [module.register_forward_hook(look) for module in leaves]
+    was_training = backbone.training
+    with torch.no_grad():
+        backbone.eval()(torch.zeros(1, 1, size, size))
+    backbone.train(was_training)
+    for hook in hooks:
+        hook.remove()
+    return frozen
+
+
 def _torchvision_network(name: str, size: int) -> nn.Module:
     choices = torchvision.models.list_models(module=torchvision.models)
     if name not in choices:

@@ -104,6 +104,8 @@ class OptimisationSection(_Section):
     """balanced: positives weigh as much as negatives in the loss; calibration takes the weight out again."""
     box_weight: float = Field(1.0, ge=0)
     """Weight of the map's loss where boxes are known; 0 ignores boxes."""
+    freeze_finer_than: Literal[0, 4, 8, 16] = 0
+    """Layers finer than this many input pixels per cell keep their pretrained weights; 0 trains all. Saves time."""
     frozen_batchnorm: bool = False
     """Keep the pretrained batch statistics: makes several processes agree with one, and helps small batches."""
 

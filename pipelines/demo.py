@@ -55,8 +55,8 @@ class Demo:
         return [
             Stage("1/6 synthetic films", "films", (out / "films" / "boxes.csv").is_file, self._make_films),
             Stage("2/6 manifest", "films read", self._manifest.is_file, self._build_manifest),
-            Stage("3/6 training", "epochs", (out / "run" / "finished.json").is_file, self._train),
-            Stage("4/6 prediction on held-out films", "films", (out / "predictions" / "run.json").is_file, self._predict),
+            Stage("3/6 training", "epochs", (out / "run" / "result.json").is_file, self._train),
+            Stage("4/6 prediction", "held-out films", (out / "predictions" / "run.json").is_file, self._predict),
             Stage("5/6 evaluation", "steps", (out / "evaluation" / "evaluation.json").is_file, self._evaluate),
             Stage("6/6 report", "steps", self.report.is_file, self._report),
         ]
@@ -89,7 +89,13 @@ class Demo:
                 "seed": self.seed,
                 "data": [{"manifest": str(self._manifest), "root": str(self.out / "films")}],
                 "model": {"backbone": "timm:tf_efficientnet_lite0", "pretrained": "lite0", "size": 320},
-                "optimisation": {"epochs": 8, "batch_size": 12, "learning_rate": 1e-3, "frozen_batchnorm": True},
+                "optimisation": {
+                    "epochs": 8,
+                    "batch_size": 12,
+                    "learning_rate": 1e-3,
+                    "frozen_batchnorm": True,
+                    "freeze_finer_than": 8,
+                },
                 "validation": {"patience": 4},
                 "tracking": {"experiment": "phantom-demo", "register_as": _MODEL_NAME},
             },
@@ -122,28 +128,27 @@ class Demo:
         predict_films(films, self.out / "run" / "package", self.out / "predictions", heatmaps=True, progress=report)
 
     def _evaluate(self, report: Report) -> None:
-        from pipelines.reporting.assess import assess
-        from pipelines.training.tracking import log_evaluation
+        from pipelines.evaluation.tables import read_predictions
+        from pipelines.manifest import read_manifest
+        from pipelines.reporting.evaluation_folder import evaluate_to_folder
+        from pipelines.training.tracking import log_evaluation, tracking_uri
 
-        report(0, 2)
-        folder = self.out / "evaluation"
-        assessment = assess(
-            self.out / "predictions", self._manifest, folder, split="test", title="Held-out synthetic films"
-        )
+        folder, table = self.out / "evaluation", read_predictions(self.out / "predictions")
+        manifest = read_manifest(self._manifest)
+        evaluation, _ = evaluate_to_folder(table, manifest, folder, split="test", title="Held-out synthetic films")
         report(1, 2)
-        log_evaluation(assessment, folder, None)
+        log_evaluation(tracking_uri(None, self.out), table.provenance["mlflow_run_id"], evaluation, folder, name="test")
         report(2, 2)
 
     def _report(self, report: Report) -> None:
-        from pipelines.reporting import write_report
+        from pipelines.reporting.page import write_report
 
-        report(0, 1)
         write_report(self.out / "evaluation", self.report)
         report(1, 1)
 
     def headlines(self) -> list[str]:
         """Return what a newcomer should see last: the numbers, and what to open."""
-        from pipelines.evaluation import read_evaluation
+        from pipelines.evaluation.files import read_evaluation
 
         evaluation = read_evaluation(self.out / "evaluation")
         lines = ["", "Held-out synthetic films:"]

@@ -49,7 +49,7 @@ REJECTED_REASONS: frozenset[Reason] = frozenset(
         Reason.UNSUPPORTED_IMAGE,
     }
 )
-"""Reasons that mean "readable, but not a film for this system" (status ``rejected``); the others are status ``error``."""
+"""Reasons that mean "readable, but not a film for this system": status ``rejected``; the others are ``error``."""
 
 
 class CxrError(ValueError):
@@ -80,7 +80,7 @@ class EvaluationError(CxrError):
     """An evaluation that has no answer on this data (for example, one class only)."""
 
 
-class UnreadableImage(CxrError):
+class UnreadableImage(CxrError):  # noqa: N818  it names what the file is
     """One film that could not be read.
 
     Attributes:

@@ -10,6 +10,7 @@ import typer
 
 from pipelines.cli import data, results, run
 from pipelines.cli.console import fail, prepare, say
+from pipelines.errors import CxrError
 
 app = typer.Typer(
     name="cxr",
@@ -52,15 +53,20 @@ def _root(
     """Options that come before the verb."""
 
 
+def _for_users(error: ValueError) -> bool:
+    """Whether an error's text is a sentence for users; `models` is asked only if a verb has imported it (torch)."""
+    models_errors = sys.modules.get("models.errors")
+    return isinstance(error, CxrError) or (models_errors is not None and isinstance(error, models_errors.ModelError))
+
+
 def main() -> None:
     """Run ``cxr``; turn what a user can cause into one sentence and exit code 2."""
-    from models.errors import ModelError
-    from pipelines.errors import CxrError
-
     prepare()
     try:
         app()
-    except (CxrError, ModelError) as error:
+    except ValueError as error:
+        if not _for_users(error):
+            raise
         fail(str(error))
         sys.exit(2)
     except OSError as error:

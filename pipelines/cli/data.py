@@ -1,12 +1,15 @@
 """Verbs about films and manifests: ``phantom``, ``datasets``, ``manifest build | check | split``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipelines.cli.console import note, progress, say, show, table
 from pipelines.errors import CxrError, DatasetError, ManifestError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 manifest_app = typer.Typer(no_args_is_help=True, help="Build, check and split manifests: one row per film.")
 
@@ -176,10 +179,8 @@ def _summarise(frame: "pd.DataFrame", out: Path) -> None:
     if frame["split"].isna().any():
         parts.append(("no split", frame[frame["split"].isna()]))
     for name, part in [*parts, ("all", frame)]:
-        labels = [
-            f"{int((part[finding] == 1).sum()):,} / {int((part[finding] == 0).sum()):,} / {int(part[finding].isna().sum()):,}"
-            for finding in FINDINGS
-        ]
+        counts = [((part[f] == 1).sum(), (part[f] == 0).sum(), part[f].isna().sum()) for f in FINDINGS]
+        labels = [" / ".join(f"{int(count):,}" for count in three) for three in counts]
         known = part["patient_id"].dropna().nunique()
         patients = f"{known:,}" + (" + unknown" if part["patient_id"].isna().any() else "")
         rows.add_row(name, f"{len(part):,}", patients, *labels)

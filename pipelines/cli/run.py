@@ -71,7 +71,9 @@ def train(
             point.specificity.text(),
         )
     show(rows)
-    say(f"package {result.package} (model {result.model_id}), weights of epoch {result.best_epoch} of {result.epochs}")
+    say(
+        f"package {settings.out / result.package} (model {result.model_id}), weights of epoch {result.best_epoch} of {result.epochs}"
+    )
     if result.registered is not None:
         known = result.registered
         verdict = "is now champion" if known.champion else "is not champion"

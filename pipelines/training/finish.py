@@ -11,15 +11,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from monai.data import Dataset
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from torch import Tensor
 
 from models import Architecture, Calibration, ModelPackage, save_package
 from models.calibration import fit_calibration
 from pipelines.config import TrainConfig
+from pipelines.errors import ConfigError
 from pipelines.evaluation.auroc import auroc_delong
 from pipelines.evaluation.control import ControlModel, fit_control_model
 from pipelines.evaluation.estimates import Estimate
+from pipelines.evaluation.files import replace_text
 from pipelines.evaluation.operating_point import OperatingPoint, lock_operating_point
+from pipelines.evaluation.records import Record
 from pipelines.inference.registry import log_pyfunc
 from pipelines.manifest import manifest_digest
 from pipelines.training.card import model_card
@@ -30,6 +34,7 @@ from pipelines.training.tracking import Registered, Tracker, register
 from pipelines.version import code_version, package_versions
 
 PACKAGE: Final = "package"
+RESULT_FILE: Final = "result.json"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,8 +53,7 @@ class Trained:
     """``[n_val, F]`` of the best weights."""
 
 
-@dataclass(frozen=True, slots=True)
-class FindingSummary:
+class FindingSummary(Record):
     """What validation says about one finding."""
 
     finding: str
@@ -59,11 +63,11 @@ class FindingSummary:
     operating_point: OperatingPoint
 
 
-@dataclass(frozen=True, slots=True)
-class TrainResult:
-    """What a run made."""
+class TrainResult(Record):
+    """What a run made; kept as ``result.json`` in its folder, written last."""
 
-    package: Path
+    package: str
+    """Folder of the package, relative to the run's folder."""
     model_id: str
     best_epoch: int
     """From 1."""
@@ -94,16 +98,28 @@ def finish_run(trained: Trained, tracker: Tracker) -> TrainResult:
     save_package(package, folder, card=model_card(package, summaries, config, cohort, trained.train[0]))
     _write_validation(config.out / "validation.parquet", trained, probabilities)
     draw_figures(config.out / "figures", package, trained.val, probabilities, trained.progress)
-    registered = _log(trained, tracker, folder, summaries)
-    return TrainResult(
-        folder,
-        package.model_id,
-        trained.progress.best_epoch + 1,
-        trained.progress.epoch,
-        summaries,
-        tracker.run_id,
-        registered,
+    result = TrainResult(
+        package=PACKAGE,
+        model_id=package.model_id,
+        best_epoch=trained.progress.best_epoch + 1,
+        epochs=trained.progress.epoch,
+        findings=summaries,
+        mlflow_run_id=tracker.run_id,
+        registered=_log(trained, tracker, folder, summaries),
     )
+    replace_text(config.out / RESULT_FILE, result.model_dump_json(indent=1) + "\n")
+    return result
+
+
+def read_result(folder: Path) -> TrainResult | None:
+    """Return what a finished run in this folder made; None where none has finished."""
+    path = folder / RESULT_FILE
+    if not path.is_file():
+        return None
+    try:
+        return TrainResult.model_validate_json(path.read_bytes())
+    except ValidationError:
+        raise ConfigError(f"{path} is damaged; remove it to finish the run again with --resume") from None
 
 
 def _calibrate(trained: Trained) -> dict[str, Calibration]:
@@ -160,7 +176,7 @@ def _summarise(
         )
         auroc = auroc_delong(labels[known], probabilities[known, position])
         control = auroc_delong(labels[known], control_scores[finding][known])
-        summaries.append(FindingSummary(finding, auroc, control, point))
+        summaries.append(FindingSummary(finding=finding, auroc=auroc, control=control, operating_point=point))
     return tuple(summaries)
 
 

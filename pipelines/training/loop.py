@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models import Architecture, Classifier
+from models.backbones import freeze_finer_than
 from models.losses import masked_bce, masked_map_loss
 from models.pretrained import LITE0_INPUT, load_pretrained
 from pipelines.config import TrainConfig, dump_config
@@ -27,12 +28,13 @@ from pipelines.evaluation.auroc import auroc_delong
 from pipelines.manifest import write_manifest
 from pipelines.training.augment import build_augmentation
 from pipelines.training.films import Cohort, EpochBatches, TrainingFilms, build_cache, load_cohorts
-from pipelines.training.finish import Trained, TrainResult, finish_run
+from pipelines.training.finish import Trained, TrainResult, finish_run, read_result
 from pipelines.training.state import Checkpoint, Progress
 from pipelines.training.tracking import open_tracker
 
 EpochCallback = Callable[[int, int, dict[str, float]], None]
 _NO_DECAY_NDIM: Final = 1
+_CHANNELS_LAST: Final = torch.channels_last
 
 
 @dataclass(slots=True)
@@ -55,7 +57,7 @@ def train(config: TrainConfig, *, resume: bool = False, on_epoch: EpochCallback 
     Args:
         config: the run.
         resume: go on from the run folder's checkpoint; the weights end bit-identical to an uninterrupted run on the
-            same CPU.
+            same CPU. A finished run is not run again.
         on_epoch: called after each epoch with (epoch from 1, epochs, metrics), in the first process only.
 
     Returns:
@@ -65,6 +67,8 @@ def train(config: TrainConfig, *, resume: bool = False, on_epoch: EpochCallback 
         ConfigError, ManifestError, ModelError: what the user has to change.
     """
     _refuse_overwriting(config, resume)
+    if resume and (finished := read_result(config.out)) is not None:
+        return finished
     fabric = launch(config)
     union, cohorts = load_cohorts(config)
     if fabric.is_global_zero:
@@ -157,13 +161,13 @@ def _refuse_overwriting(config: TrainConfig, resume: bool) -> None:
 def _prepare(config: TrainConfig, fabric: lightning_fabric.Fabric, cohorts: dict[str, Cohort]) -> _Run:
     torch.manual_seed(config.seed)
     weights = load_pretrained(config.model.pretrained, config.model.backbone)
-    classifier: nn.Module = Classifier(architecture_of(config), weights=weights)
-    groups = _parameter_groups(classifier, config)
-    optimizer: torch.optim.Optimizer = torch.optim.AdamW(groups)
+    network = Classifier(architecture_of(config), weights=weights)
+    if config.optimisation.freeze_finer_than:
+        freeze_finer_than(network.backbone, config.optimisation.freeze_finer_than, size=config.model.size)
+    groups = _parameter_groups(network, config)
     peak_rates = [group["lr"] for group in groups]
-    if fabric.device.type == "cuda":
-        classifier = classifier.to(memory_format=torch.channels_last)
-    classifier, optimizer = fabric.setup(classifier, optimizer)
+    # channels_last: depthwise convolutions, forward and backward, are slow on a CPU in the other layout.
+    classifier, optimizer = fabric.setup(network.to(memory_format=_CHANNELS_LAST), torch.optim.AdamW(groups))
     augment = build_augmentation(config.augmentation, config.model.size)
     train, val = cohorts["train"], cohorts["val"]
     weight = _pos_weight(train.labels, config)
@@ -187,6 +191,7 @@ def _parameter_groups(classifier: nn.Module, config: TrainConfig) -> list[dict[s
         in_backbone = name.startswith("backbone.")
         if in_backbone and settings.backbone_rate == 0:
             parameter.requires_grad_(False)
+        if not parameter.requires_grad:
             continue
         groups.setdefault((in_backbone, parameter.ndim > _NO_DECAY_NDIM), []).append(parameter)
     return [
@@ -255,7 +260,7 @@ def _train_epoch(run: _Run, epoch: int) -> dict[str, float]:
     loader = _loader(run, run.train_films, batches)
     for step, batch in enumerate(loader):
         _set_rate(run, epoch + step / len(batches))
-        output = run.classifier(batch["image"])
+        output = run.classifier(batch["image"].contiguous(memory_format=_CHANNELS_LAST))
         label_loss = _global_mean(fabric, masked_bce(output.logits, batch["labels"], run.pos_weight))
         map_loss = _global_mean(fabric, masked_map_loss(output.maps, batch["regions"]))
         fabric.backward((label_loss + config.optimisation.box_weight * map_loss) * fabric.world_size)

@@ -25,7 +25,8 @@ def plan_lines(config: TrainConfig) -> list[str]:
     steps = len(EpochBatches(len(cohorts["train"].paths), config.optimisation.batch_size, seed=config.seed))
     lines += [
         f"network: {config.model.backbone}, {parameters / 1e6:.1f} million parameters, start {config.model.pretrained}",
-        f"steps: {steps} of {config.optimisation.batch_size} films an epoch, at most {config.optimisation.epochs} epochs",
+        f"steps: {steps} of {config.optimisation.batch_size} films an epoch, at most {config.optimisation.epochs} "
+        "epochs",
         f"cache: {config.hardware.cache}, {films * 4 * config.model.size**2 / 2**30:.2f} GiB",
     ]
     return lines

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,10 +14,11 @@ from mlflow.exceptions import MlflowException
 
 from pipelines.config import TrainConfig
 from pipelines.errors import ConfigError
-from pipelines.evaluation.records import Evaluation
+from pipelines.evaluation.records import Evaluation, Record
 from pipelines.manifest import manifest_digest
 from pipelines.version import code_version
 
+STORE: Final = "mlflow.db"
 CHAMPION: Final = "champion"
 RUN_ID_FILE: Final = "mlflow_run_id"
 _METRIC_TAG: Final = "validation_metric"
@@ -28,8 +28,7 @@ _COHORT_TAG: Final = "validation_cohort_digest"
 _PUBLIC_COLUMNS: Final = ("dataset", "split", "view", "sex", "tb", "nodule", "reference_standard")
 
 
-@dataclass(frozen=True, slots=True)
-class Registered:
+class Registered(Record):
     """A model version in the registry."""
 
     name: str
@@ -43,7 +42,7 @@ class Registered:
 def tracking_uri(explicit: str | None, folder: Path) -> str:
     """Return the tracking store: the one named, ``MLFLOW_TRACKING_URI``, or ``mlflow.db`` in ``folder``."""
     found = explicit or os.environ.get("MLFLOW_TRACKING_URI")
-    return found or f"sqlite:///{(folder / 'mlflow.db').resolve().as_posix()}"
+    return found or f"sqlite:///{(folder / STORE).resolve().as_posix()}"
 
 
 def connect(uri: str) -> MlflowClient:
@@ -69,6 +68,18 @@ def connect(uri: str) -> MlflowClient:
 def _without_password(uri: str) -> str:
     head, at, tail = uri.rpartition("@")
     return f"{head.split('://')[0]}://…@{tail}" if at else uri
+
+
+def find_store(explicit: str | None, beside: Path) -> str | None:
+    """Return the store to look for a model's run in: the one named, ``MLFLOW_TRACKING_URI``, or the ``mlflow.db``
+    found in the working directory, in ``runs`` below it, or in a folder above ``beside``; None if there is none.
+    """
+    named = explicit or os.environ.get("MLFLOW_TRACKING_URI")
+    if named:
+        return named
+    places = [Path(), Path("runs"), *beside.resolve().parents]
+    found = next((place / STORE for place in places if (place / STORE).is_file()), None)
+    return None if found is None else f"sqlite:///{found.resolve().as_posix()}"
 
 
 class Tracker:
@@ -189,7 +200,7 @@ def register(tracker: Tracker, version: int, *, value: float, cohort_digest: str
     promoted, why = _beats_champion(tracker.client, name, metric, value, cohort_digest)
     if promoted:
         tracker.client.set_registered_model_alias(name, CHAMPION, str(version))
-    return Registered(name, version, promoted, why)
+    return Registered(name=name, version=version, champion=promoted, why=why)
 
 
 def _beats_champion(client: MlflowClient, name: str, metric: str, value: float, cohort_digest: str) -> tuple[bool, str]:
