@@ -10,7 +10,9 @@ The interval is DeLong's plain normal one, which readers can reproduce with othe
 - where the variance cannot be estimated otherwise (one film in a class, or all scores tied): Hoeffding's
   distribution-free bound for two-sample U statistics with k disjoint pairs (J. Am. Stat. Assoc. 58 (1963) 13, 5b).
 
-Films are treated as independent; with several films per patient the interval is too narrow.
+Films are treated as independent; with several films per patient the interval is too narrow. It is too narrow, too, with
+few films in a class: in simulations of the binormal model, intervals of 95 % held the truth in 84 to 90 % of cases with
+8 positives, in 87 % with 20 and an AUROC of 0.92, in 94 % with 30 and an AUROC of 0.76.
 """
 
 import math

@@ -59,7 +59,10 @@ def finding_notes(
     positives, n = int(scored.labels.sum()), len(scored.labels)
     fewest, which = min((positives, "positive"), (n - positives, "negative"))
     if 0 < fewest < FEW_POSITIVES and fewest < n:
-        notes.append(f"Only {fewest} {which} film{'s' if fewest > 1 else ''}: read the intervals, not the points.")
+        notes.append(
+            f"Only {fewest} {which} film{'s' if fewest > 1 else ''}: read the intervals, not the points; with so few "
+            "films DeLong's interval of the AUROC is itself too narrow."
+        )
     if n and (scored.scores.min() < 0 or scored.scores.max() > 1):
         notes.append(
             f"Scores run from {scored.scores.min():.4g} to {scored.scores.max():.4g}: they are not probabilities. "

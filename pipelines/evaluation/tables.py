@@ -69,8 +69,10 @@ def read_table(path: Path, *, text_columns: Sequence[str] = ()) -> pd.DataFrame:
             )
             table = csv.read_csv(path, convert_options=options, parse_options=csv.ParseOptions(newlines_in_values=True))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError, OSError) as error:
-        kind = type(error).__name__
-        raise PredictionsError(f"{path}: not a readable CSV or Parquet table ({kind}).") from error
+        # Arrow's message quotes the row, which may hold anything: only the counts are passed on.
+        counts = re.search(r"(Row #\d+: )?Expected \d+ columns, got \d+", str(error))
+        why = counts[0] if counts else type(error).__name__
+        raise PredictionsError(f"{path}: not a readable CSV or Parquet table ({why}).") from error
     repeated = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
     if repeated:
         raise PredictionsError(f"{path}: column {repeated[0]!r} is there twice; expected different column names.")

@@ -43,8 +43,8 @@ _GRID: Final = 9
 
 
 @dataclass(frozen=True)
-class Room:
-    """The reading room to assume; see `pipelines.reading_time.waiting.Scenario` for ranges and defaults."""
+class Proxies:
+    """What the proxies assume of the reading room; ranges as in `pipelines.reading_time.Scenario`."""
 
     prevalence: float = DEFAULT_PREVALENCE
     traffic: float = DEFAULT_TRAFFIC
@@ -136,7 +136,7 @@ class ReadingTime(Record):
 
 
 def reading_time_proxies(
-    evaluation: Evaluation, predictions: pd.DataFrame, manifest: pd.DataFrame, room: Room | None = None
+    evaluation: Evaluation, predictions: pd.DataFrame, manifest: pd.DataFrame, room: Proxies | None = None
 ) -> ReadingTime:
     """Waiting times, screening arithmetic and worklist order of every finding.
 
@@ -149,7 +149,7 @@ def reading_time_proxies(
     Raises:
         ConfigError: an impossible room (traffic of 1 or more, a share outside [0, 1]).
     """
-    room = room or Room()
+    room = room or Proxies()
     Scenario(1.0, 1.0, room.prevalence, room.traffic, room.minutes)  # refuses an impossible room before any work
     joined = join_films(predictions, manifest, split=evaluation.split)
     findings = []
@@ -166,7 +166,7 @@ def reading_time_proxies(
 
 
 def _finding(
-    result: FindingResult, room: Room, level: float, labels: np.ndarray, scores: np.ndarray
+    result: FindingResult, room: Proxies, level: float, labels: np.ndarray, scores: np.ndarray
 ) -> FindingReadingTime:
     point = result.operating_point
     absent = None
@@ -214,7 +214,7 @@ def _over_region(
     return Estimate(value=value, low=low, high=high, level=level, method=METHOD, n=counts.n)
 
 
-def _theory(point: OperatingResult, room: Room, level: float) -> Theory:
+def _theory(point: OperatingResult, room: Proxies, level: float) -> Theory:
     def order(of: Callable[[Scenario], WaitingMinutes]) -> Order:
         def one(name: str) -> Estimate | None:
             def quantity(sensitivity: float, specificity: float) -> float | None:
@@ -232,7 +232,7 @@ def _theory(point: OperatingResult, room: Room, level: float) -> Theory:
     )
 
 
-def _screening(point: OperatingResult, room: Room, level: float) -> Screening:
+def _screening(point: OperatingResult, room: Proxies, level: float) -> Screening:
     def over(quantity: Callable[[float, float], float | None]) -> Estimate | None:
         return _over_region(point, level, quantity)
 

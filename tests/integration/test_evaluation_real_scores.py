@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.evaluation.evaluate import evaluate_table
+from pipelines.evaluation.evaluator import evaluate_table
 from pipelines.evaluation.summary import summary_lines
 from pipelines.evaluation.tables import read_foreign_predictions
 

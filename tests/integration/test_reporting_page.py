@@ -17,10 +17,11 @@ from pipelines.evaluation.operating_point import lock_operating_point
 from pipelines.evaluation.predictions import heatmap_file
 from pipelines.evaluation.proportions import clopper_pearson
 from pipelines.evaluation.tables import read_foreign_predictions, read_predictions
+from pipelines.manifest import write_manifest
 from pipelines.reading_time.waiting import Scenario, waiting_times
-from pipelines.reporting.evaluation_folder import evaluate_to_folder
-from pipelines.reporting.page import write_report
-from pipelines.reporting.proxies import Room, read_reading_time
+from pipelines.reporting import write_report
+from pipelines.reporting.assess import Proxies, assess, assess_table
+from pipelines.reporting.proxies import read_reading_time
 
 HOSTILE = '<script>alert("x")</script>\u202e{{ 7*7 }} $x_1$ =cmd()'
 
@@ -103,7 +104,8 @@ def made(tmp_path_factory):
     base = tmp_path_factory.mktemp("report")
     manifest, predictions = cohort()
     table = write_predictions(base / "predictions", predictions)
-    evaluation, proxies = evaluate_to_folder(table, manifest, base / "evaluation", split="test")
+    made = assess_table(table, manifest, base / "evaluation", split="test")
+    evaluation, proxies = made.evaluation, made.reading_time
     write_report(base / "evaluation", base / "report.html")
     return base, evaluation, proxies, (base / "report.html").read_text(encoding="utf-8")
 
@@ -228,7 +230,7 @@ def test_hostile_text_is_text(tmp_path):
     manifest["dataset"] = HOSTILE
     predictions["reason"] = predictions["reason"].where(predictions["status"] == "ok", HOSTILE)
     table = write_predictions(tmp_path / "p", predictions, name=HOSTILE, heatmaps=False)
-    evaluate_to_folder(table, manifest, tmp_path / "e", title=f"Title {HOSTILE}")
+    assess_table(table, manifest, tmp_path / "e", title=f"Title {HOSTILE}")
     write_report(tmp_path / "e", tmp_path / "r.html")
     html = (tmp_path / "r.html").read_text(encoding="utf-8")
     page = Page(html)
@@ -247,7 +249,7 @@ def test_a_foreign_table_without_pixels_keeps_the_page_whole(tmp_path):
     frame.to_csv(tmp_path / "other.csv", index=False)
     table = read_foreign_predictions(tmp_path / "other.csv", id_column="film", scores={"tb": "s"})
     bare = manifest[["image_id", "path", "dataset", "tb"]]
-    evaluate_to_folder(table, bare, tmp_path / "e")
+    assess_table(table, bare, tmp_path / "e")
     write_report(tmp_path / "e", tmp_path / "r.html")
     words = Page((tmp_path / "r.html").read_text(encoding="utf-8")).words
     for sentence in (
@@ -270,7 +272,7 @@ def test_films_without_any_positive_still_make_a_page(tmp_path):
     manifest, predictions = cohort()
     manifest["tb"] = 0.0
     table = write_predictions(tmp_path / "p", predictions)
-    evaluate_to_folder(table, manifest, tmp_path / "e")
+    assess_table(table, manifest, tmp_path / "e")
     write_report(tmp_path / "e", tmp_path / "r.html")
     words = Page((tmp_path / "r.html").read_text(encoding="utf-8")).words
     assert "one class only: 0 positive and 59 negative films" in words
@@ -280,7 +282,7 @@ def test_films_without_any_positive_still_make_a_page(tmp_path):
 def test_lost_or_foreign_pictures_are_left_out(tmp_path):
     manifest, predictions = cohort()
     table = write_predictions(tmp_path / "p", predictions)
-    evaluation, _ = evaluate_to_folder(table, manifest, tmp_path / "e")
+    evaluation = assess_table(table, manifest, tmp_path / "e").evaluation
     names = [film.film_picture for film in evaluation.findings[0].examples.films]
     (tmp_path / "e" / names[0]).write_bytes(b"not a picture")
     (tmp_path / "e" / names[1]).unlink()
@@ -296,7 +298,45 @@ def test_rooms_that_cannot_be_are_refused_before_writing(tmp_path):
     manifest, predictions = cohort()
     table = write_predictions(tmp_path / "p", predictions, heatmaps=False)
     with pytest.raises(ConfigError, match="traffic"):
-        evaluate_to_folder(table, manifest, tmp_path / "e", room=Room(traffic=1.0))
+        assess_table(table, manifest, tmp_path / "e", proxies=Proxies(traffic=1.0))
     assert not (tmp_path / "e").exists()
     with pytest.raises(EvaluationError, match=r"no evaluation\.json"):
         write_report(tmp_path / "e", tmp_path / "r.html")
+
+
+def test_from_files_on_disk(tmp_path):
+    manifest, predictions = cohort()
+    write_manifest(manifest, tmp_path / "manifest.parquet")
+    write_predictions(tmp_path / "p", predictions)
+    ours = assess(tmp_path / "p", tmp_path / "manifest.parquet", tmp_path / "e", split="test")
+    assert ours.evaluation.findings[0].operating_point.source == "locked"
+    assert ours.mlflow_run_id is None
+    assert any("AUROC" in line for line in ours.lines)
+    predictions.to_csv(tmp_path / "other.csv", index=False)
+    theirs = assess(
+        tmp_path / "other.csv",
+        tmp_path / "manifest.parquet",
+        tmp_path / "e2",
+        id_column="image_id",
+        scores={"tb": "p_tb"},
+        thresholds={"tb": "0.5"},
+    )
+    point = theirs.evaluation.findings[0].operating_point
+    assert (point.source, point.counts) == ("user", ours.evaluation.findings[0].operating_point.counts)
+
+
+@pytest.mark.parametrize(
+    ("more", "match"),
+    [
+        ({"id_column": "image_id"}, "--id without --score"),
+        ({"scores": {"tb": "p_tb"}}, "--score without --id"),
+        ({"thresholds": {"tb": "high"}}, "--threshold tb: found 'high'"),
+        ({"thresholds": {"mass": "0.5"}}, "--threshold mass: the predictions have tb, nodule"),
+    ],
+)
+def test_wrong_options_are_named(tmp_path, more, match):
+    manifest, predictions = cohort()
+    write_manifest(manifest, tmp_path / "m.parquet")
+    write_predictions(tmp_path / "p", predictions, heatmaps=False)
+    with pytest.raises(ConfigError, match=match):
+        assess(tmp_path / "p", tmp_path / "m.parquet", tmp_path / "e", **more)

@@ -23,7 +23,7 @@ from pipelines.evaluation.control import (
     thumbnail_features,
 )
 from pipelines.evaluation.estimates import Estimate
-from pipelines.evaluation.evaluate import evaluate, evaluate_table
+from pipelines.evaluation.evaluator import evaluate, evaluate_table
 from pipelines.evaluation.files import metrics_table, provenance_of, read_evaluation, write_evaluation
 from pipelines.evaluation.localisation import inside
 from pipelines.evaluation.operating_point import lock_operating_point
