@@ -128,16 +128,17 @@ class Demo:
         predict_films(films, self.out / "run" / "package", self.out / "predictions", heatmaps=True, progress=report)
 
     def _evaluate(self, report: Report) -> None:
-        from pipelines.evaluation.tables import read_predictions
-        from pipelines.manifest import read_manifest
-        from pipelines.reporting.evaluation_folder import evaluate_to_folder
+        from pipelines.reporting.assess import assess
         from pipelines.training.tracking import log_evaluation, tracking_uri
 
-        folder, table = self.out / "evaluation", read_predictions(self.out / "predictions")
-        manifest = read_manifest(self._manifest)
-        evaluation, _ = evaluate_to_folder(table, manifest, folder, split="test", title="Held-out synthetic films")
+        folder = self.out / "evaluation"
+        report(0, 2)
+        assessment = assess(
+            self.out / "predictions", self._manifest, folder, split="test", title="Held-out synthetic films"
+        )
         report(1, 2)
-        log_evaluation(tracking_uri(None, self.out), table.provenance["mlflow_run_id"], evaluation, folder, name="test")
+        store = tracking_uri(None, self.out)
+        log_evaluation(store, str(assessment.mlflow_run_id), assessment.evaluation, folder, name="test")
         report(2, 2)
 
     def _report(self, report: Report) -> None:

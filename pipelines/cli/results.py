@@ -8,7 +8,6 @@ import typer
 
 from pipelines.cli.console import note, say
 from pipelines.cli.data import pairs
-from pipelines.errors import CxrError
 
 model_app = typer.Typer(no_args_is_help=True, help="Look into model packages.")
 
@@ -44,48 +43,31 @@ def evaluate(
     Example, another system's scores: `cxr evaluate scores.csv --manifest nih.parquet --id "Image Index"
     --score Nodule=Nodule --score "nodule=max(Nodule,Mass)" --out evaluation`
     """
-    from pipelines.evaluation.summary import summary_lines
-    from pipelines.evaluation.tables import read_foreign_predictions, read_predictions
-    from pipelines.manifest import read_manifest
-    from pipelines.reporting.evaluation_folder import evaluate_to_folder
-    from pipelines.reporting.proxies import Room, reading_time_lines
+    from pipelines.reporting.assess import Proxies, assess
 
-    given = _numbers(pairs(threshold or [], "--threshold"))
-    if bool(id_column) != bool(score):
-        raise CxrError("another system's table needs both --id COLUMN and --score FINDING=COLUMN")
-    if id_column:
-        table = read_foreign_predictions(predictions, id_column=id_column, scores=pairs(score or [], "--score"))
-    else:
-        table = read_predictions(predictions)
-    evaluation, proxies = evaluate_to_folder(
-        table,
-        read_manifest(manifest),
+    assessment = assess(
+        predictions,
+        manifest,
         out,
         split=split,
-        thresholds=given,
-        room=Room(prevalence=prevalence, traffic=traffic, minutes=minutes),
+        id_column=id_column,
+        scores=pairs(score or [], "--score"),
+        thresholds=pairs(threshold or [], "--threshold"),
+        proxies=Proxies(prevalence=prevalence, traffic=traffic, minutes=minutes),
         title=title,
     )
-    for line in [*summary_lines(evaluation), *reading_time_lines(proxies)]:
+    for line in assessment.lines:
         say(line)
     note(f"wrote {out}")
-    run_id = table.provenance.get("mlflow_run_id")
-    if mlflow and run_id:
+    if mlflow and assessment.mlflow_run_id is not None:
         from pipelines.training.tracking import find_store, log_evaluation
 
+        run_id, name = assessment.mlflow_run_id, split or "all"
         uri = find_store(tracking_uri, predictions)
-        name = split or "all"
-        if uri is None or not log_evaluation(uri, run_id, evaluation, out, name=name):
-            note(f"not logged to MLflow: run {run_id} is not in the store; name it with --tracking-uri")
-        else:
+        if uri is not None and log_evaluation(uri, run_id, assessment.evaluation, out, name=name):
             note(f"logged to MLflow run {run_id} as evaluation/{name}")
-
-
-def _numbers(texts: dict[str, str]) -> dict[str, float]:
-    try:
-        return {finding: float(text) for finding, text in texts.items()}
-    except ValueError:
-        raise CxrError(f"--threshold: found {texts}, expected FINDING=NUMBER") from None
+        else:
+            note(f"not logged to MLflow: no store with run {run_id} found; name one with --tracking-uri")
 
 
 def report(

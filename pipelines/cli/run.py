@@ -71,9 +71,8 @@ def train(
             point.specificity.text(),
         )
     show(rows)
-    say(
-        f"package {settings.out / result.package} (model {result.model_id}), weights of epoch {result.best_epoch} of {result.epochs}"
-    )
+    say(f"package {settings.out / result.package} (model {result.model_id})")
+    say(f"weights of epoch {result.best_epoch} of {result.epochs}")
     if result.registered is not None:
         known = result.registered
         verdict = "is now champion" if known.champion else "is not champion"
