@@ -122,7 +122,8 @@ class RegionsFromBoxesd(MapTransform):
         regions = torch.zeros(len(self.findings), self.size, self.size)
         boxes = data["boxes"]
         if boxes:
-            placement = Placement.fit(*data["stored_shape"], self.size)
+            rows, columns = data["stored_shape"]
+            placement = Placement.fit(rows, columns, self.size)
             for box in boxes:
                 if box["finding"] in self.findings:
                     x0, y0, x1, y1 = placement.box_to_square((box["x0"], box["y0"], box["x1"], box["y1"]))
