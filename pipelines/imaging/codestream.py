@@ -69,6 +69,17 @@ def jpeg_info(data: bytes) -> StreamInfo:
     raise FilmError(Reason.TRUNCATED, "the JPEG stream ends before its first scan")
 
 
+def jpeg_exif(data: bytes) -> bytes:
+    """The EXIF block of a JPEG file, beginning with its byte order; empty where there is none before the frame."""
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] not in _FRAME_MARKERS:
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        if data[at + 1] == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0":
+            return data[at + 10 : end]
+        at = end
+    return b""
+
+
 def jpeg_2000_info(data: bytes) -> StreamInfo:
     """Read the SIZ segment of a JPEG 2000 or HTJ2K code stream, bare or inside a JP2 box."""
     at = data.find(_SIZ)

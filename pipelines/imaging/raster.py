@@ -5,9 +5,10 @@ Colour becomes luma; transparency lets the black background through unless a fil
 Float and signed TIFFs are refused: nothing says what their black and white are.
 """
 
-import io
+import logging
 import math
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
@@ -15,17 +16,19 @@ import imagecodecs
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from PIL import Image
 
 from pipelines.errors import Reason
-from pipelines.imaging.codestream import jpeg_info, require_end
+from pipelines.imaging.codestream import jpeg_exif, jpeg_info, require_end
 from pipelines.imaging.decode import LUMA
 from pipelines.imaging.film_error import FilmError
 from pipelines.imaging.layout import check_size
 from pipelines.imaging.source import Format
 
+# tifffile says in the log what it stumbles over, and quotes the file; the error raised here says what matters.
+logging.getLogger("tifffile").addFilter(lambda _record: False)
+
 _ORIENTATION: Final = 0x0112
-_HEADER_BYTES: Final = 1 << 20
+_HEADER_BYTES: Final = 4 << 20
 _PNG_CHANNELS: Final = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 """Colour type -> channels after palettes are expanded."""
 
@@ -123,13 +126,24 @@ def _upright(grey: NDArray[np.float32], orientation: int) -> NDArray[np.float32]
     return grey[::-1] if orientation in flipped else grey
 
 
-def _exif_orientation(head: bytes) -> int:
-    try:
-        with Image.open(io.BytesIO(head)) as image:
-            value = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # noqa: BLE001 - metadata that Pillow cannot read says nothing about the pixels
+def _exif_orientation(exif: bytes) -> int:
+    """Orientation in an EXIF block, which is a TIFF header and its first directory; 1 where there is none.
+
+    Libraries that read EXIF log the values they pass; here only this one entry is looked at.
+    """
+    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
+    if order is None or len(exif) < 10:
         return 1
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+    (at,) = struct.unpack_from(f"{order}I", exif, 4)
+    if at + 2 > len(exif):
+        return 1
+    (count,) = struct.unpack_from(f"{order}H", exif, at)
+    for entry in range(at + 2, min(at + 2 + 12 * count, len(exif) - 11), 12):
+        tag, kind = struct.unpack_from(f"{order}HH", exif, entry)
+        if tag == _ORIENTATION and kind == 3:
+            (value,) = struct.unpack_from(f"{order}H", exif, entry + 8)
+            return value if 1 <= value <= 8 else 1
+    return 1
 
 
 # --- PNG
@@ -144,17 +158,21 @@ def _png_header(stream: BinaryIO) -> RasterHeader:
         raise FilmError(Reason.CORRUPT, f"the PNG has colour type {colour} with {bits} bits")
     photometric = {0: "MONOCHROME2", 4: "MONOCHROME2", 3: "PALETTE COLOR"}.get(colour, "RGB")
     # The decoder expands palettes and depths below 8 to 8 bits.
-    return RasterHeader(Format.PNG, rows, columns, max(bits, 8), photometric, _exif_orientation(head))
+    exif = next((head[at : at + length] for kind, at, length in _png_chunks(head) if kind == b"eXIf"), b"")
+    return RasterHeader(Format.PNG, rows, columns, max(bits, 8), photometric, _exif_orientation(exif))
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, offset and length of the content of every chunk that begins in `data`."""
+    at = 8
+    while at + 8 <= len(data):
+        length = int.from_bytes(data[at : at + 4], "big")
+        yield data[at + 4 : at + 8], at + 8, length
+        at += 12 + length
 
 
 def _decode_png(data: bytes) -> NDArray[Any]:
-    at = 8
-    while at + 8 <= len(data):  # every chunk must be whole: the decoder fills in missing rows
-        length = int.from_bytes(data[at : at + 4], "big")
-        if data[at + 4 : at + 8] == b"IEND":
-            break
-        at += 12 + length
-    else:
+    if all(kind != b"IEND" for kind, _, _ in _png_chunks(data)):  # the decoder would fill in missing rows
         raise FilmError(Reason.TRUNCATED, "the file ends before the PNG's end chunk")
     try:
         return np.asarray(imagecodecs.png_decode(data))
@@ -172,7 +190,7 @@ def _jpeg_header(stream: BinaryIO) -> RasterHeader:
         raise FilmError(Reason.UNSUPPORTED_IMAGE, f"the JPEG has {info.samples} components, expected 1 or 3")
     transformed = info.samples == 3 and info.transformed is not False
     photometric = "MONOCHROME2" if info.samples == 1 else "RGB"
-    orientation = _exif_orientation(head)
+    orientation = _exif_orientation(jpeg_exif(head))
     return RasterHeader(Format.JPEG, info.rows, info.columns, info.precision, photometric, orientation, transformed)
 
 
@@ -216,7 +234,8 @@ def _tiff_header(pages: list[Any], size: int) -> RasterHeader:
         raise FilmError(Reason.TRUNCATED, "the TIFF's pixels lie behind the end of the file")
     photometric = {0: "MONOCHROME1", 1: "MONOCHROME2", 2: "RGB", 3: "PALETTE COLOR", 6: "RGB"}.get(page.photometric)
     bits = page.bitspersample
-    readable = page.dtype is not None and page.dtype.kind == "u" and isinstance(bits, int) and 8 <= bits <= 16
+    whole = all(isinstance(value, int) for value in (bits, page.imagelength, page.imagewidth))
+    readable = whole and page.dtype is not None and page.dtype.kind == "u" and 8 <= bits <= 16
     if photometric is None or not readable or page.imagedepth != 1:
         raise FilmError(Reason.UNSUPPORTED_IMAGE, "the TIFF is not 8- to 16-bit unsigned grey, RGB or palette")
     tag = page.tags.get(_ORIENTATION)

@@ -6,12 +6,14 @@ from typing import Any
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
+from pydicom.pixels import get_encoder
 from pydicom.sequence import Sequence
 from pydicom.uid import (
     ComputedRadiographyImageStorage,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    RLELossless,
     generate_uid,
 )
 
@@ -115,6 +117,22 @@ def write_encapsulated(path: Path, dataset: Dataset, stream: bytes, syntax: str,
     dataset.add_new("PixelData", "OB", encapsulate([stream], fragments_per_frame=fragments, has_bot=False))
     dataset["PixelData"].is_undefined_length = True
     return write(path, dataset, syntax)
+
+
+def encode_rle(cells: np.ndarray) -> bytes:
+    """The RLE frame of grey cells [rows, columns]."""
+    options = {"rows": cells.shape[0], "columns": cells.shape[1], "samples_per_pixel": 1}
+    bits = cells.dtype.itemsize * 8
+    return get_encoder(RLELossless).encode(
+        cells,
+        encoding_plugin="pydicom",
+        number_of_frames=1,
+        bits_allocated=bits,
+        bits_stored=bits,
+        pixel_representation=0,
+        photometric_interpretation="MONOCHROME2",
+        **options,
+    )
 
 
 def _copy(dataset: Dataset) -> Dataset:

@@ -1,5 +1,6 @@
 """Every reason for refusing a film, and nothing of the patient in what is said about it."""
 
+import errno
 import logging
 import os
 import pickle
@@ -12,13 +13,14 @@ from typing import Any
 import imagecodecs
 import numpy as np
 import pytest
+from PIL import Image
 from pydicom import uid
 from pydicom.dataset import Dataset
 
 from pipelines.errors import Reason, UnreadableImage
-from pipelines.imaging import FilmFacts, read_facts, read_radiograph
+from pipelines.imaging import FilmFacts, read_facts, read_radiograph, source
 from pipelines.imaging.layout import FILM_CLASSES
-from tests.unit.dicom_films import film, lut, smooth, tiled, write, write_encapsulated
+from tests.unit.dicom_films import encode_rle, film, lut, smooth, tiled, write, write_encapsulated
 
 CELLS = smooth(12)
 
@@ -52,12 +54,17 @@ def test_pipe_is_not_waited_for(tmp_path: Path) -> None:
     assert refusal(tmp_path / "film.dcm").reason is Reason.UNREADABLE_FILE
 
 
-def test_permission(tmp_path: Path) -> None:
+def test_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Said by the operating system, here in its place: the user who runs the tests may be allowed everything."""
     path = write(tmp_path / "film.dcm", film(CELLS))
-    path.chmod(0)
-    if os.access(path, os.R_OK):
-        pytest.skip("this user may read every file")
-    assert refusal(path).reason is Reason.UNREADABLE_FILE
+
+    def refuse(name: str, flags: int) -> int:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), name)
+
+    monkeypatch.setattr(source, "_open_without_waiting", refuse)
+    error = refusal(path)
+    assert error.reason is Reason.UNREADABLE_FILE
+    assert error.detail == "the operating system cannot read it (Permission denied)"
 
 
 def test_symlink_loop(tmp_path: Path) -> None:
@@ -316,3 +323,44 @@ def test_nothing_of_the_patient_leaves(
     for word in FAMILY:
         assert word.decode() not in said
     assert "^" not in said
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif"])
+@pytest.mark.parametrize("share", [1.0, 0.7])
+def test_nothing_leaves_raster_files(
+    tmp_path: Path, suffix: str, share: float, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Descriptions, artists and dates in EXIF and TIFF tags, of whole and of truncated files."""
+    exif = Image.Exif()
+    exif[0x010E], exif[0x013B], exif[0x0132], exif[0x0112] = "Zzyzx", "Quux", "19450314", 6
+    path = tmp_path / f"film.{suffix}"
+    Image.fromarray(smooth(8).astype(np.uint8)).save(path, exif=exif)
+    data = path.read_bytes()
+    assert b"Zzyzx" in data
+    path.write_bytes(data[: int(len(data) * share)])
+    caplog.clear()
+    capfd.readouterr()
+    caplog.set_level(logging.DEBUG)
+    said = ""
+    for reader in (read_radiograph, read_facts):
+        try:
+            said += repr(reader(path))
+        except UnreadableImage as error:
+            said += str(error) + str(error.__context__)
+    captured = capfd.readouterr()
+    said += caplog.text + captured.out + captured.err
+    for word in ("Zzyzx", "Quux", "19450314"):
+        assert word not in said
+
+
+@pytest.mark.parametrize("syntax", [uid.JPEGLSLossless, uid.RLELossless])
+def test_damage_is_reported_not_shown(tmp_path: Path, syntax: str) -> None:
+    """Streams whose codec can tell: one wrong byte anywhere is refused, or changes nothing much."""
+    if syntax == uid.RLELossless:
+        damaged = encode_rle(CELLS)[:-300] + b"\x81" * 300
+    else:
+        stream = bytearray(imagecodecs.jpegls_encode(CELLS))
+        stream[len(stream) // 3] ^= 0xFF
+        damaged = bytes(stream)
+    assert refusal(write_encapsulated(tmp_path / "film.dcm", film(CELLS), damaged, syntax)).reason is Reason.CORRUPT

@@ -7,14 +7,13 @@ import imagecodecs
 import numpy as np
 import pytest
 from pydicom import uid
-from pydicom.pixels import get_encoder
 
 from pipelines.imaging import decode, read_facts, read_radiograph, tags
 from pipelines.imaging.decode import DECODERS, decode_cells
 from pipelines.imaging.dicom_file import DicomFile
 from pipelines.imaging.layout import Layout
 from pipelines.imaging.syntaxes import SYNTAXES, Codec
-from tests.unit.dicom_films import film, smooth, write, write_encapsulated
+from tests.unit.dicom_films import encode_rle, film, smooth, write, write_encapsulated
 
 
 def stored(path: Path) -> np.ndarray:
@@ -22,21 +21,6 @@ def stored(path: Path) -> np.ndarray:
     with path.open("rb") as stream:
         file = DicomFile.parse(stream, path.stat().st_size, tags.DISPLAY)
         return decode_cells(file, Layout.of(file.header))
-
-
-def encode_rle(cells: np.ndarray) -> bytes:
-    options = {"rows": cells.shape[0], "columns": cells.shape[1], "samples_per_pixel": 1}
-    bits = cells.dtype.itemsize * 8
-    return get_encoder(uid.RLELossless).encode(
-        cells,
-        encoding_plugin="pydicom",
-        number_of_frames=1,
-        bits_allocated=bits,
-        bits_stored=bits,
-        pixel_representation=0,
-        photometric_interpretation="MONOCHROME2",
-        **options,
-    )
 
 
 def lossless_jpeg(predictor: int) -> Callable[[np.ndarray], bytes]:
