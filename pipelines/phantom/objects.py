@@ -164,7 +164,7 @@ def _side_marker(rng: np.random.Generator, canvas: Canvas, display: Image) -> No
     left = rng.random() < 0.5
     height = rng.uniform(9, 13) / canvas.spacing_mm
     stencil = _letters("L" if left else "R", height)
-    inset = (rng.uniform(0.05, 0.09) * canvas.columns, rng.uniform(0.035, 0.06) * canvas.rows)
+    inset = (rng.uniform(0.085, 0.11) * canvas.columns, rng.uniform(0.068, 0.085) * canvas.rows)
     column = canvas.columns - inset[0] - stencil.shape[1] if left else inset[0]
     _put(display, stencil, int(inset[1]), int(column), 1.15)
 

@@ -162,7 +162,7 @@ def _effusion(rng: np.random.Generator, anatomy: Anatomy, focus: Focus, contrast
 
 
 def _miliary(rng: np.random.Generator, anatomy: Anatomy, focus: Focus, contrast: float) -> Lesion:
-    """Hundreds of foci of 1.2-3 mm over one lung, and the haze of those too small to tell apart."""
+    """Hundreds of foci of 1.4-3 mm over one lung, and the haze of those too small to tell apart."""
     outline = anatomy.chest.lungs[focus.side]
     region = anatomy.canvas.region_around(outline, 0.0)
     spacing = anatomy.canvas.spacing_mm
@@ -170,7 +170,7 @@ def _miliary(rng: np.random.Generator, anatomy: Anatomy, focus: Focus, contrast:
     count = int((high - low).prod() / rng.uniform(26, 34))
     total = np.zeros(region.shape, np.float32)
     places = anatomy.canvas.to_pixels(low + rng.random((count, 2)) * (high - low)) - (region.left, region.top)
-    radii = rng.uniform(0.6, 1.5, count)
+    radii = rng.uniform(0.7, 1.5, count)
     reach = int(np.ceil(2.0 / spacing))
     offsets = np.arange(-reach, reach + 1, dtype=np.float32)
     for (column, row), radius in zip(places, radii, strict=True):
@@ -179,11 +179,11 @@ def _miliary(rng: np.random.Generator, anatomy: Anatomy, focus: Focus, contrast:
             continue
         squared = (offsets[:, None] + np.float32(i + 0.5 - row)) ** 2 + (offsets + np.float32(j + 0.5 - column)) ** 2
         bump = np.exp(squared * np.float32(-1.4 * (spacing / radius) ** 2))
-        total[i - reach : i + reach + 1, j - reach : j + reach + 1] += bump * np.float32(0.055 + 0.05 * radius)
+        total[i - reach : i + reach + 1, j - reach : j + reach + 1] += bump * np.float32(0.095 + 0.07 * radius)
     lung = cropped(anatomy.inside_lung, region)
     _, y = anatomy.canvas.patient_grid(region)
     upper = 1.1 - 0.35 * smoothstep(60, 240, y)  # a little denser above
-    excess = (total + np.float32(0.05)) * lung * upper * np.float32(contrast)
+    excess = (total + np.float32(0.075)) * lung * upper * np.float32(contrast)
     return _finished("miliary", "left lung" if focus.side == LEFT else "right lung", region, excess, anatomy)
 
 
