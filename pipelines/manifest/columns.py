@@ -23,22 +23,14 @@ class MisfitError(ValueError):
     """A cell that is not a value of its column."""
 
 
-def is_null(cell: object) -> bool:
-    """Whether a cell says nothing: None, NaN, NA, or an empty text (an empty list says something)."""
-    return cell is None or cell is pd.NA or cell is pd.NaT or (isinstance(cell, str) and not cell) or _is_nan(cell)
-
-
-def _is_nan(cell: object) -> bool:
-    return isinstance(cell, (float, np.floating)) and math.isnan(cell)
-
-
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise MisfitError
-    try:
-        value.encode()
-    except UnicodeEncodeError:  # a file name whose bytes are not UTF-8
-        raise MisfitError from None
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:  # a file name whose bytes are not UTF-8
+            raise MisfitError from None
     return str(value)
 
 
@@ -123,16 +115,25 @@ def row_names(frame: pd.DataFrame) -> list[str]:
     return [value if isinstance(value, str) and value else f"row {row}" for row, value in enumerate(ids, start=1)]
 
 
-def _read_column(name: str, raw: Sequence[object], rows: Sequence[str]) -> tuple[list[object], list[Problem]]:
+def _nulls(column: "pd.Series[Any]") -> list[bool]:
+    """Which cells say nothing: None, NaN, NA, or an empty text (an empty list says something)."""
+    missing = column.isna().tolist()
+    return [null or (isinstance(cell, str) and not cell) for cell, null in zip(column.tolist(), missing, strict=True)]
+
+
+def _read_column(
+    name: str, column: "pd.Series[Any]", nulls: Sequence[bool], rows: Sequence[str]
+) -> tuple[list[object], list[Problem]]:
     expected, read = _READERS[SCHEMA.field(name).type]
-    values: list[object] = []
+    values: list[object] = [None] * len(rows)
     misfits = []
-    for row, cell in zip(rows, raw, strict=True):
+    for position, (cell, null) in enumerate(zip(column.tolist(), nulls, strict=True)):
+        if null:
+            continue
         try:
-            values.append(None if is_null(cell) else read(cell))
+            values[position] = read(cell)
         except MisfitError:
-            values.append(None)
-            misfits.append(row)
+            misfits.append(rows[position])
     return values, found("wrong_type", f"rows whose {name!r} is not {expected}", misfits)
 
 
@@ -158,11 +159,12 @@ def to_columns(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
         if name not in names:
             columns[name] = _series(name, [None] * len(frame))
             continue
-        raw = frame.iloc[:, names.index(name)].tolist()
-        values, misfits = _read_column(name, raw, rows)
+        given = frame.iloc[:, names.index(name)]
+        nulls = _nulls(given)
+        values, misfits = _read_column(name, given, nulls, rows)
         columns[name] = _series(name, values)
         problems += misfits
         if name in REQUIRED_COLUMNS:
-            empty = [row for row, cell in zip(rows, raw, strict=True) if is_null(cell)]
+            empty = [row for row, null in zip(rows, nulls, strict=True) if null]
             problems += found("missing_value", f"rows whose {name!r} is empty", empty)
     return pd.DataFrame(columns), problems

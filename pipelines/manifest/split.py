@@ -154,13 +154,14 @@ def union_manifests(frames: Sequence[pd.DataFrame], *, prefixes: Sequence[str] |
     Args:
         frames: each keeps the schema.
         prefixes: for each frame, the folder of its data root below the common one (``"nih_cxr14"``), put before its
-            paths; ``""`` leaves them. None: all have the same data root.
+            paths; ``""`` leaves them. None: paths stay as they are, for a caller that knows each row's data root.
 
     Returns:
-        The canonical frame of all rows; their splits, too, stay as they are: see `guard_splits`.
+        The canonical frame of all rows. Their splits stay as they are, and may now share a picture: `guard_splits`
+        says so, `split_manifest` on the union repairs it.
 
     Raises:
-        ManifestError: no frames, a prefix that leaves the data root, an image id or a path that two rows would share.
+        ManifestError: no frames, a prefix that leaves the data root, an image id that two rows would share.
     """
     if not frames:
         raise ManifestError("no manifests to put together, expected at least one")
@@ -175,12 +176,4 @@ def union_manifests(frames: Sequence[pd.DataFrame], *, prefixes: Sequence[str] |
                 raise ManifestError(f"path prefix {folder!r} must be a folder below the data root, in POSIX form")
             part["path"] = [str(PurePosixPath(folder) / path) for path in part["path"]]
         parts.append(part)
-    whole = conform(pd.concat(parts, ignore_index=True), source="manifests put together")
-    twice = whole["path"].duplicated()
-    if twice.any():
-        first = whole["image_id"][twice].iloc[0]
-        raise ManifestError(
-            f"manifests put together: {int(twice.sum()):,} rows repeat a path (e.g. {first}); "
-            "manifests with different data roots need path prefixes"
-        )
-    return whole
+    return conform(pd.concat(parts, ignore_index=True), source="manifests put together")

@@ -234,8 +234,7 @@ def test_union_prefixes_paths_and_refuses_clashes() -> None:
     assert whole["path"].iloc[-1] == f"y/z/{b['path'].iloc[-1]}"
     with pytest.raises(ManifestError, match="duplicate_id"):
         union_manifests([a, a], prefixes=["x", "y"])
-    with pytest.raises(ManifestError, match="repeat a path"):
-        union_manifests([a, b.assign(path=a["path"][0])[:1]])
+    assert len(union_manifests([a, b.assign(path=a["path"][0])[:1]])) == len(a) + 1  # their roots may differ
     with pytest.raises(ManifestError, match="at least one"):
         union_manifests([])
     with pytest.raises(ManifestError, match="1 path prefixes for 2"):
