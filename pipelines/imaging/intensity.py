@@ -24,6 +24,10 @@ Counts = NDArray[np.int64]
 ROBUST_PERCENTILES: Final = (0.5, 99.5)
 """Where a file has no usable window, these percentiles of its pixels (padding left out) become black and white."""
 
+_MIN_SLOPE: Final = 1e-12
+_MAX_RESCALE: Final = 1e12
+# Beyond these no detector's unit lies, and neighbouring values would melt into one.
+
 
 @dataclass(frozen=True)
 class Lut:
@@ -61,6 +65,10 @@ class Window:
 
     def __call__(self, values: Floats) -> Floats:
         """Map modality values to [0, 1] (C.11.2.1.2 and C.11.2.1.3)."""
+        with np.errstate(over="ignore"):  # a width near 0 is a step, its two sides at plus and minus infinity
+            return self._apply(values)
+
+    def _apply(self, values: Floats) -> Floats:
         if self.function == "SIGMOID":
             # At an exponent of 700 the result is 0 to 300 digits, and exp does not overflow.
             return 1.0 / (1.0 + np.exp(np.minimum(-4.0 * (values - self.center) / self.width, 700.0)))
@@ -151,14 +159,18 @@ class Intensity:
         occurs = counts > 0
         if self.voi_lut is not None:
             display = self.voi_lut(values) / self.voi_lut.top
-            if np.ptp(display[occurs]) > 0:
+            if _has_contrast(display[occurs]):
                 return display
         if self.window is not None:
             display = self.window(values)
-            # A window beside the film's values would paint it one grey: it was meant for other values.
-            if np.ptp(display[occurs]) > 0:
+            if _has_contrast(display[occurs]):
                 return display
         return _robust(values, counts)
+
+
+def _has_contrast(display: Floats) -> bool:
+    """False where all display values are one float32: the window or table lies beside the film's values."""
+    return bool(np.ptp(display.astype(np.float32)) > 0)
 
 
 def to_display(cells: NDArray[Any], intensity: Intensity) -> NDArray[np.float32]:
@@ -194,11 +206,10 @@ def _robust(values: Floats, counts: Counts) -> Floats:
 def _rescale(header: Elements) -> tuple[float, float]:
     slope = next(iter(header.numbers(tags.RESCALE_SLOPE)), 1.0)
     intercept = next(iter(header.numbers(tags.RESCALE_INTERCEPT)), 0.0)
-    if not math.isfinite(slope) or slope == 0:
-        found = "0" if slope == 0 else "not a number"
-        raise FilmError(Reason.CORRUPT, f"RescaleSlope is {found}")
-    if not math.isfinite(intercept):
-        raise FilmError(Reason.CORRUPT, "RescaleIntercept is not a number")
+    if not _MIN_SLOPE <= abs(slope) <= _MAX_RESCALE:
+        raise FilmError(Reason.CORRUPT, f"RescaleSlope is {'0' if slope == 0 else 'not a usable number'}")
+    if not abs(intercept) <= _MAX_RESCALE:
+        raise FilmError(Reason.CORRUPT, "RescaleIntercept is not a usable number")
     return slope, intercept
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,6 +27,7 @@ def shown(cells: np.ndarray, **options: Any) -> np.ndarray:
         return read_radiograph(write(Path(folder) / "film.dcm", film(cells, **options))).pixels
 
 
+@pytest.mark.filterwarnings("error")
 @settings(max_examples=60, deadline=None)
 @given(DEPTHS, SIGNED, SLOPES, INTERCEPTS, FUNCTIONS, WINDOWS)
 def test_display_values(
