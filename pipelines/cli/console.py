@@ -27,6 +27,7 @@ def prepare() -> None:
     # GitPython and tqdm speak to the terminal on import or on their own; what they would say is not for users.
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     for name in ("mlflow", "alembic", "lightning_fabric", "lightning.fabric", "pydicom", "tifffile", "git"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.simplefilter("ignore")

@@ -147,6 +147,27 @@ def split(
     _summarise(frame, out)
 
 
+@manifest_app.command("union")
+def union(
+    manifests: Annotated[list[Path], typer.Argument(help="Two or more manifests.")],
+    out: Annotated[Path, typer.Option(help="Manifest to write; split it afterwards.")],
+    prefix: Annotated[
+        list[str] | None, typer.Option(help="Folder put before the paths of each manifest in turn, from a common root.")
+    ] = None,
+) -> None:
+    """Put manifests together, so that a patient or picture they share stays in one split.
+
+    Example: `cxr manifest union nih.parquet qatar.parquet --prefix nih_cxr14 --prefix qatar_tb --out both.parquet`
+    """
+    from pipelines.manifest import read_manifest, union_manifests, write_manifest
+
+    if prefix and len(prefix) != len(manifests):
+        raise ManifestError(f"--prefix: found {len(prefix)}, expected one for each of {len(manifests)} manifests")
+    frame = union_manifests([read_manifest(path) for path in manifests], prefixes=prefix)
+    write_manifest(frame, out)
+    _summarise(frame, out)
+
+
 def _fractions(text: str, keep: list[str]) -> dict[str, float]:
     from pipelines.manifest.schema import SPLITS
 

@@ -199,7 +199,7 @@ class TrainingFilms(torch.utils.data.Dataset[dict[str, Tensor]]):
             item = self.augment(item)
         return {
             "image": torch.as_tensor(item["image"]).float().clamp(0, 1),
-            "labels": torch.from_numpy(self.cohort.labels[index]),
+            "labels": torch.tensor(self.cohort.labels[index]),
             "regions": self._cells(torch.as_tensor(item["regions"]), index),
             "index": torch.tensor(index),
         }
