@@ -93,8 +93,9 @@ def predict_films(
     """Score films and write ``predictions.parquet``, ``predictions.csv`` and ``run.json``.
 
     Work is kept in parts of 128 films. Interrupted (Ctrl-C, SIGKILL) and called again with the same arguments, it goes
-    on with the parts that are missing, and ends with the same bytes as if it had never stopped. Called on a complete
-    folder it does nothing. Parts whose files changed on disk in between are done again.
+    on with the parts that are missing, and on the same machine ends with the same bytes as if it had never stopped
+    (another processor rounds the last digits differently). Called on a complete folder it does nothing. Parts whose
+    files changed on disk in between are done again.
 
     Args:
         inputs: from `pipelines.inference.inputs.collect_inputs`.

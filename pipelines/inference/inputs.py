@@ -24,6 +24,9 @@ SKIPPED_NAMES: Final = ("DICOMDIR", "Thumbs.db", "desktop.ini")
 _SKIPPED_NAMES_LOWER: Final = frozenset(name.lower() for name in SKIPPED_NAMES)
 
 
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
 @dataclass(frozen=True, slots=True)
 class FilmInput:
     """One film to read: one row of the predictions table."""
@@ -71,8 +74,8 @@ def collect_inputs(inputs: Sequence[Path], *, root: Path | None = None, split: s
 
     A film of a folder is called by its POSIX path relative to that folder, a single file by its name. Where that would
     give two films one id, ids get the name of their folder in front, and, where even that does not tell them apart,
-    ``#2``, ``#3``, ... behind. A manifest's ids are never changed. Bytes of a name that are not UTF-8 are written as
-    ``\xff``.
+    ``#2``, ``#3``, ... behind. A manifest's ids are never changed. Bytes of a name that are not UTF-8, and control
+    characters, are written as ``\xNN``.
 
     Args:
         inputs: folders, films and manifests.
@@ -95,9 +98,10 @@ def collect_inputs(inputs: Sequence[Path], *, root: Path | None = None, split: s
 
 
 def text_of(name: str | os.PathLike[str]) -> str:
-    r"""A path as UTF-8 text with ``/`` between its parts; undecodable bytes become ``\xNN``."""
+    r"""A path as UTF-8 text with ``/`` between its parts; undecodable bytes and control characters become ``\xNN``."""
     posix = os.fspath(name).replace(os.sep, "/")
-    return posix.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    text = posix.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
 def natural_key(path: str) -> tuple[tuple[tuple[str | int, ...], str], ...]:

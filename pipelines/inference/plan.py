@@ -76,7 +76,9 @@ def make_plan(films: Sequence[FilmInput], predictor: Predictor, *, heatmaps: boo
             "part_films": PART_FILMS,
             "heatmaps": heatmaps,
         },
-        versions={"cxr-triage": code_version()} | {name: versions[name] for name in _DECIDING if name in versions},
+        # The release, not the commit: a run of days must not stop because somebody committed a comment.
+        versions={"cxr-triage": code_version().split("+g")[0]}
+        | {name: versions[name] for name in _DECIDING if name in versions},
     )
 
 

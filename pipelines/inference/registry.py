@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 ARTIFACT: Final = "package"
 _REMOTE_SCHEMES: Final = ("models:", "runs:", "mlflow-artifacts:", "s3:", "gs:", "http:", "https:", "file:")
+_STORE_SCHEMES: Final = ("models:", "runs:")
+_SQLITE: Final = "sqlite:///"
 _TYPES: Final = {pa.string(): "string", pa.float64(): "double", pa.bool_(): "boolean"}
 
 
@@ -84,13 +86,30 @@ def _download(address: str, tracking_uri: str | None) -> Path:
     import mlflow
     from mlflow.exceptions import MlflowException
 
+    if address.startswith(_STORE_SCHEMES):
+        _require_store(address, tracking_uri or mlflow.get_tracking_uri())
+    known = mlflow.is_tracking_uri_set()  # type: ignore[no-untyped-call]
+    before = mlflow.get_tracking_uri() if known else None
     try:
-        folder: str = mlflow.artifacts.download_artifacts(artifact_uri=address, tracking_uri=tracking_uri)
+        if tracking_uri is not None:  # the registry has no argument of its own: it follows the process's setting
+            mlflow.set_tracking_uri(tracking_uri)
+        folder: str = mlflow.artifacts.download_artifacts(artifact_uri=address)
     except MlflowException as error:
         raise PackageError(f"model {address}: {_sentence(error)}") from None
     except Exception as error:  # noqa: BLE001  stores raise the errors of their databases, clouds and HTTP layers
         raise PackageError(f"model {address}: the model store cannot be read ({type(error).__name__})") from None
+    finally:
+        if tracking_uri is not None:
+            mlflow.set_tracking_uri(before)  # type: ignore[arg-type]  # None is "not set"
     return Path(folder)
+
+
+def _require_store(address: str, uri: str) -> None:
+    """MLflow would make an empty store where there is none, and then not find the model in it."""
+    if uri.startswith(_SQLITE) and not Path(uri.removeprefix(_SQLITE)).is_file():
+        raise PackageError(
+            f"model {address}: there is no MLflow store {uri}; say which one (MLFLOW_TRACKING_URI or --tracking-uri)"
+        )
 
 
 def _sentence(error: Any) -> str:

@@ -60,7 +60,7 @@ def write_tables(parts: Iterable[pa.Table], parquet: Path, spreadsheet: Path) ->
         pq.ParquetWriter(first, SCHEMA) as writer,
         second.open("w", encoding="utf-8", newline="") as stream,
     ):
-        lines = csv.writer(stream, lineterminator="\n")
+        lines = csv.writer(stream, lineterminator="\r\n")  # RFC 4180; also makes the writer quote a lone CR
         lines.writerow(COLUMNS)
         while group := list(islice(remaining, _PARTS_PER_ROW_GROUP)):
             table = pa.concat_tables(group).combine_chunks()
