@@ -81,6 +81,15 @@ class Classifier(nn.Module):
         self.register_buffer("mean", torch.tensor(architecture.mean), persistent=False)
         self.register_buffer("std", torch.tensor(architecture.std), persistent=False)
 
+    @torch.no_grad()
+    def map_side(self) -> int:
+        """Return how many cells a map has along a side; a backbone without padding has fewer than size / stride."""
+        was_training = self.training
+        film = torch.zeros(1, 1, self.architecture.size, self.architecture.size, device=self.mean.device)
+        side = int(self.eval()(film).maps.shape[-1])
+        self.train(was_training)
+        return side
+
     def forward(self, x: Tensor) -> ClassifierOutput:
         """Classify display values ``[N, 1, size, size]`` in [0, 1]."""
         features = self.neck(self.backbone((x - self.mean) / self.std))

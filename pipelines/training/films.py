@@ -173,16 +173,19 @@ class TrainingFilms(torch.utils.data.Dataset[dict[str, Tensor]]):
         cache: from `build_cache`.
         cohort: the same rows.
         config: the run.
+        map_side: cells along a side of the network's maps.
         augment: the MONAI chain to apply; None leaves films as they are.
     """
 
-    def __init__(self, cache: Dataset, cohort: Cohort, config: TrainConfig, augment: Compose | None) -> None:
+    def __init__(
+        self, cache: Dataset, cohort: Cohort, config: TrainConfig, *, map_side: int, augment: Compose | None = None
+    ) -> None:
         self.cache = cache
         self.cohort = cohort
         self.seed = config.seed
         self.augment = augment
         self.regions = RegionsFromBoxesd(config.findings, config.model.size)
-        self.map_stride = config.model.map_stride
+        self.map_side = map_side
         self.known = _regions_known(cohort, config.findings)
 
     def __len__(self) -> int:
@@ -205,7 +208,7 @@ class TrainingFilms(torch.utils.data.Dataset[dict[str, Tensor]]):
         }
 
     def _cells(self, regions: Tensor, index: int) -> Tensor:
-        cells = functional.avg_pool2d(regions[None], self.map_stride)[0]
+        cells = functional.adaptive_avg_pool2d(regions, self.map_side)
         cells = (cells / _FULL_CELL).clamp(max=1.0)
         cells[~torch.from_numpy(self.known[index])] = torch.nan
         return cells

@@ -169,6 +169,7 @@ def _prepare(config: TrainConfig, fabric: lightning_fabric.Fabric, cohorts: dict
     # channels_last: depthwise convolutions, forward and backward, are slow on a CPU in the other layout.
     classifier, optimizer = fabric.setup(network.to(memory_format=_CHANNELS_LAST), torch.optim.AdamW(groups))
     augment = build_augmentation(config.augmentation, config.model.size)
+    map_side = network.map_side()
     train, val = cohorts["train"], cohorts["val"]
     weight = _pos_weight(train.labels, config)
     return _Run(
@@ -176,8 +177,8 @@ def _prepare(config: TrainConfig, fabric: lightning_fabric.Fabric, cohorts: dict
         fabric,
         classifier,
         optimizer,
-        TrainingFilms(build_cache(train, config, config.out), train, config, augment),
-        TrainingFilms(build_cache(val, config, config.out), val, config, None),
+        TrainingFilms(build_cache(train, config, config.out), train, config, map_side=map_side, augment=augment),
+        TrainingFilms(build_cache(val, config, config.out), val, config, map_side=map_side),
         None if weight is None else torch.tensor(weight, dtype=torch.float32, device=fabric.device),
         peak_rates,
     )
@@ -330,7 +331,7 @@ def _sum_over_processes(fabric: lightning_fabric.Fabric, tensor: Tensor) -> Tens
 
 def _validate(run: _Run) -> dict[str, float]:
     logits, labels = predict_logits(run), run.val_films.cohort.labels
-    loss = masked_bce(torch.from_numpy(logits), torch.from_numpy(labels), None)
+    loss = masked_bce(torch.tensor(logits), torch.tensor(labels))
     metrics = {"val_loss": float((loss.total / loss.known).mean())}
     for position, finding in enumerate(run.config.findings):
         known = ~np.isnan(labels[:, position])

@@ -17,10 +17,11 @@ from mlflow import MlflowClient
 from safetensors.torch import load_file
 
 from models import load_package
+from models.explain import map_peaks
 from pipelines.config import TrainConfig, dump_config
 from pipelines.errors import ConfigError, ManifestError
 from pipelines.evaluation.control import control_scores, thumbnail_features
-from pipelines.imaging import read_radiograph
+from pipelines.imaging import read_radiograph, to_square
 from pipelines.manifest import read_manifest, write_manifest
 from pipelines.training import train
 from pipelines.training.plan import plan_lines
@@ -136,10 +137,33 @@ def test_the_registered_champion_predicts_in_a_clean_process(finished: TrainConf
     assert rows["p_tb"][0] == pytest.approx(saved.loc["tiny/003", "p_tb"], abs=1e-5)
 
 
-def test_the_run_learns_what_is_on_the_films(finished: TrainConfig) -> None:
-    result = json.loads((finished.out / "result.json").read_text())
-    by_finding = {summary["finding"]: summary["auroc"]["value"] for summary in result["findings"]}
-    assert by_finding["nodule"] > 0.8
+def test_pretrained_weights_learn_what_is_on_the_films_and_where(tmp_path: Path) -> None:
+    films = write_cohort(tmp_path / "films", films=120)
+    config = tiny_config(
+        tmp_path / "run",
+        films,
+        model={"backbone": "timm:tf_efficientnet_lite0", "pretrained": "lite0", "size": 96, "neck_width": 32},
+        optimisation={"epochs": 8, "learning_rate": 2e-3, "frozen_batchnorm": True},
+    )
+    result = train(config)
+    assert result is not None
+    aurocs = {summary.finding: summary.auroc.value for summary in result.findings}
+    controls = {summary.finding: summary.control.value for summary in result.findings}
+    assert aurocs["nodule"] is not None
+    assert aurocs["nodule"] > 0.95
+    assert controls["nodule"] is not None
+    assert controls["nodule"] < aurocs["nodule"], "a thumbnail cannot see a small square"
+    package = load_package(config.out / "package")
+    manifest = read_manifest(films)
+    positives = manifest[(manifest["split"] == "val") & (manifest["nodule"] == 1)]
+    inside = 0
+    for _, row in positives.iterrows():
+        square = to_square(read_radiograph(films.parent / row["path"]).pixels, 96)
+        maps = package.build()(torch.from_numpy(square)[None, None]).maps
+        x, y = map_peaks(maps.detach(), 96)[0, 1].tolist()
+        boxes = [box for box in row["boxes"] if box["finding"] == "nodule"]
+        inside += any(box["x0"] <= x <= box["x1"] and box["y0"] <= y <= box["y1"] for box in boxes)
+    assert inside >= 0.8 * len(positives)
 
 
 def test_champion_moves_only_when_beaten_on_the_same_metric_and_films(tmp_path: Path) -> None:

@@ -60,7 +60,9 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingFilms, Trai
     cohort = cohorts["train"]
     augment = build_augmentation(config.augmentation, config.model.size)
     cache = build_cache(cohort, config, folder)
-    return TrainingFilms(cache, cohort, config, augment), TrainingFilms(cache, cohort, config, None)
+    return TrainingFilms(cache, cohort, config, map_side=12, augment=augment), TrainingFilms(
+        cache, cohort, config, map_side=12
+    )
 
 
 def test_a_film_looks_the_same_whenever_it_is_asked_for_and_other_in_another_epoch(
@@ -90,22 +92,19 @@ def test_regions_cover_the_boxes_and_nothing_else(films: tuple[TrainingFilms, Tr
 
 
 def test_where_no_box_is_drawn_for_a_positive_or_the_label_is_unknown_the_map_is_unknown(tmp_path: Path) -> None:
-    config = tiny_config(
-        tmp_path / "run", write_cohort(tmp_path / "films", films=24, unknown=("tb",)), findings=["nodule"]
-    )
+    known = write_cohort(tmp_path / "a", films=24, name="a")
+    half = write_cohort(tmp_path / "b", films=24, name="b", seed=1, unknown=("tb",))
+    config = tiny_config(tmp_path / "run", known, half)
     _, cohorts = load_cohorts(config)
-    both = config.model_copy(update={"findings": ["tb", "nodule"]})
     cohort = cohorts["train"]
-    object.__setattr__(cohort, "labels", cohort.rows[["tb", "nodule"]].to_numpy(dtype=np.float32, na_value=np.nan))
-    plain = TrainingFilms(build_cache(cohort, both, tmp_path), cohort, both, None)
-    item = plain[0, 0]
+    plain = TrainingFilms(build_cache(cohort, config, tmp_path), cohort, config, map_side=12)
+    from_half = int(np.flatnonzero((cohort.rows["dataset"] == "b").to_numpy())[0])
+    item = plain[0, from_half]
     assert item["regions"][0].isnan().all()
     assert not item["regions"][1].isnan().any()
-    cohort.rows.at[2, "boxes"] = None
-    again = TrainingFilms(plain.cache, cohort, both, None)
     positive = int(np.flatnonzero((cohort.rows["nodule"] == 1).to_numpy())[0])
     cohort.rows.at[positive, "boxes"] = None
-    again = TrainingFilms(plain.cache, cohort, config, None)
+    again = TrainingFilms(plain.cache, cohort, config, map_side=12)
     assert again[0, positive]["regions"][1].isnan().all()
 
 
