@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pipelines.cli import data, results, run
-from pipelines.cli.console import fail, prepare, say
+from pipelines.cli.console import fail, interruptible, prepare, say
 from pipelines.errors import CxrError
 
 app = typer.Typer(
@@ -25,14 +25,14 @@ app = typer.Typer(
         "Exit codes: 0 done, 1 finished but some inputs failed, 2 something to correct first, 130 interrupted."
     ),
 )
-app.command()(run.demo)
-app.command()(data.phantom)
-app.command()(data.datasets)
+app.command()(interruptible(run.demo))
+app.command()(interruptible(data.phantom))
+app.command()(interruptible(data.datasets))
 app.add_typer(data.manifest_app, name="manifest")
-app.command()(run.train)
-app.command()(run.predict)
-app.command()(results.evaluate)
-app.command()(results.report)
+app.command()(interruptible(run.train))
+app.command()(interruptible(run.predict))
+app.command()(interruptible(results.evaluate))
+app.command()(interruptible(results.report))
 app.add_typer(results.model_app, name="model")
 
 
@@ -73,6 +73,3 @@ def main() -> None:
         # A full disk, a missing right, a vanished network drive: the system's own words, without a traceback.
         fail(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error))
         sys.exit(2)
-    except KeyboardInterrupt:
-        fail("interrupted; what was finished is kept: the same command goes on from there (cxr train: with --resume)")
-        sys.exit(130)

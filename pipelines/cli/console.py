@@ -1,5 +1,6 @@
 """What the terminal sees: sentences, progress (bars in a terminal, plain lines elsewhere), warnings."""
 
+import functools
 import logging
 import os
 import sys
@@ -8,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -38,6 +40,20 @@ def prepare() -> None:
 def _show_warning(message: Warning | str, category: type[Warning], *_where: object, **_how: object) -> None:
     if category.__module__.startswith(("pipelines.", "models.")):
         _err.print(f"warning: {message}", style="yellow")
+
+
+def interruptible(verb: Callable[..., None]) -> Callable[..., None]:
+    """Let Ctrl-C end a verb with a sentence and exit code 130, before typer makes "Aborted!" and 1 of it."""
+
+    @functools.wraps(verb)
+    def wrapped(*args: Any, **options: Any) -> None:
+        try:
+            verb(*args, **options)
+        except KeyboardInterrupt:
+            fail("interrupted; what was finished is kept: the same command goes on (cxr train: with --resume)")
+            raise typer.Exit(130) from None
+
+    return wrapped
 
 
 def say(text: str = "") -> None:

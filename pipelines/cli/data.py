@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.console import note, progress, say, show, table
+from pipelines.cli.console import interruptible, note, progress, say, show, table
 from pipelines.errors import CxrError, DatasetError, ManifestError
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def datasets(
 
 
 @manifest_app.command("build")
+@interruptible
 def build(
     dataset: Annotated[str, typer.Argument(help="Name from `cxr datasets`.")],
     root: Annotated[Path, typer.Argument(help="Folder of the data set as it was downloaded.")],
@@ -99,6 +100,7 @@ def build(
 
 
 @manifest_app.command("check")
+@interruptible
 def check(
     manifest: Annotated[Path, typer.Argument(help="Manifest to check.")],
     root: Annotated[
@@ -126,6 +128,7 @@ def check(
 
 
 @manifest_app.command("split")
+@interruptible
 def split(
     manifest: Annotated[Path, typer.Argument(help="Manifest to split.")],
     out: Annotated[Path, typer.Option(help="Manifest to write.")],
@@ -148,6 +151,7 @@ def split(
 
 
 @manifest_app.command("union")
+@interruptible
 def union(
     manifests: Annotated[list[Path], typer.Argument(help="Two or more manifests.")],
     out: Annotated[Path, typer.Option(help="Manifest to write; split it afterwards.")],
