@@ -22,7 +22,7 @@ NOISE_FLOOR: Final = 0.008
 """Excess attenuation (natural-log units) below which a lesion's fringe is cut off: it cannot be seen."""
 SUBTLE: Final = 0.55
 """Contrast of a subtle lesion relative to a plain one."""
-_NODULE_GAIN: Final = 1.75
+_NODULE_GAIN: Final = 2.0
 """Nodules are denser than a sphere of plain soft tissue, as much as scatter takes away again."""
 _MAP = Canvas(200, 176, 2.0)
 """Grid on which lesions are placed: 2 mm pixels, no pose."""
@@ -148,7 +148,7 @@ def render_nodule(
     if nodule.spiculated:
         body = np.maximum(body, _spicules(rng, relative, angle))
     thickness = 2 * np.float32(radius) * blur(body.astype(np.float32), 0.35 / canvas.spacing_mm)
-    gain = _NODULE_GAIN * nodule.density * contrast * (12 / max(radius, 6.0)) ** 0.35
+    gain = _NODULE_GAIN * nodule.density * contrast * (12 / radius) ** 0.6  # small ones that are seen at all are dense
     excess = thickness * np.float32(LESION_PER_MM * gain)
     kind = "spiculated" if nodule.spiculated else "soft"
     return trimmed(Lesion("nodule", kind, nodule.location, nodule.diameter_mm, region, excess))

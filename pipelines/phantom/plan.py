@@ -209,7 +209,7 @@ def _draw_nodules(rng: np.random.Generator) -> tuple[NodulePlan, ...]:
     low, high = NODULE_DIAMETER_MM
     return tuple(
         NodulePlan(
-            diameter_mm=round(low + (high - low) * float(rng.beta(2.0, 2.3)), 2),
+            diameter_mm=round(low + (high - low) * float(rng.beta(3.0, 2.3)), 2),
             spiculated=bool(rng.random() < 0.4),
             location=str(rng.choice(NODULE_LOCATIONS, p=NODULE_LOCATION_SHARES)),
             density=float(rng.uniform(0.9, 1.15)),
