@@ -3,10 +3,10 @@
 import hashlib
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
@@ -157,7 +157,7 @@ class FilmBatches(Dataset[DecodedBatch]):
 
 def stream_batches(
     files: Sequence[Path], batches: Sequence[range], request: DecodeRequest, *, workers: int, pin: bool
-) -> Iterator[DecodedBatch]:
+) -> Generator[DecodedBatch, None, None]:
     """Decode batches in order, ahead of whoever consumes them.
 
     Args:
@@ -168,7 +168,8 @@ def stream_batches(
         pin: page-locked memory, for copies to a GPU.
 
     Raises:
-        CxrError: a worker died (out of memory, or a decoder crashed the process).
+        CxrError: a worker died (out of memory, or a decoder crashed the process). The loader may also say so by raising
+            a RuntimeError while the consumer is busy: see `worker_death`.
     """
     loader = DataLoader(
         FilmBatches(files, batches, request),
@@ -177,18 +178,29 @@ def stream_batches(
         pin_memory=pin,
         worker_init_fn=_start_worker,
     )
-    iterator = iter(loader)
-    for _ in range(len(batches)):
-        try:
-            batch = next(iterator)
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            raise CxrError(
-                "a decoding worker died (out of memory, or a decoder crashed); what is finished is kept: "
-                "run the same command again, with fewer workers if memory is short"
-            ) from error
-        yield batch
+    iterator: Any = iter(loader)
+    try:
+        yield from iterator
+    except (RuntimeError, ConnectionError, FileNotFoundError, EOFError) as error:
+        raise worker_death(error) from None
+    finally:
+        # An error's traceback may keep the iterator alive, and its handler would blame the dead worker for the end of
+        # any later child process: the workers are ended here and now.
+        if hasattr(iterator, "_shutdown_workers"):
+            iterator._shutdown_workers()
+
+
+def worker_death(error: Exception) -> Exception:
+    """Return what to raise instead of an error of the loader: a sentence if it means a dead worker, else the error.
+
+    The loader notices the death itself, or finds the socket closed through which a batch was to come.
+    """
+    if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
+        return error
+    return CxrError(
+        "a decoding worker died (out of memory, or a decoder crashed); what is finished is kept: "
+        "run the same command again, with fewer workers if memory is short"
+    )
 
 
 def default_workers(device_type: str) -> int:

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from pipelines.inference.decode import (
     part_ranges,
     states_digest,
     stream_batches,
+    worker_death,
 )
 from pipelines.inference.heatmaps import PICTURE_SIDE, write_pictures
 from pipelines.inference.inputs import FilmInput, InputList, text_of
@@ -138,10 +140,12 @@ def predict_films(
         )
         write_json(out / RUN_FILE, record)
         close_folder(out)
+    except RuntimeError as error:
+        raise worker_death(error) from None
     except OSError as error:
         what = error.strerror or type(error).__name__
         raise CxrError(
-            f"{text_of(out)}: cannot write there ({what}); what is finished is kept: run the same command again"
+            f"{text_of(out)}: the run stopped ({what}); what is finished is kept: run the same command again"
         ) from error
     return _summary(out, inputs, counts, computed=computed, seconds=seconds)
 
@@ -160,14 +164,15 @@ class _Run:
         self.parts = part_ranges(len(films))
         self.part_states = [""] * len(self.parts)
         """By part: digest of its files when they were read."""
+        self.done = 0
 
     def finish_parts(self, workers: int, progress: Progress | None) -> int:
         """Do the parts that are not there yet; return how many films that were."""
         pending = [number for number in range(len(self.parts)) if not self._is_done(number)]
         if self.pictures:
             self.pictures.mkdir(exist_ok=True)
-        done = len(self.films) - sum(len(self.parts[number]) for number in pending)
-        computed = 0
+        computed = sum(len(self.parts[number]) for number in pending)
+        self.done = len(self.films) - computed
         stream = stream_batches(
             [film.file for film in self.films],
             [batch for number in pending for batch in batch_ranges(self.parts[number], self.predictor.batch_size)],
@@ -175,19 +180,23 @@ class _Run:
             workers=workers,
             pin=self.predictor.device.type == "cuda",
         )
-        for number in pending:
-            rows: list[dict[str, Any]] = []
-            states: list[str] = []
-            while len(rows) < len(self.parts[number]):
-                batch = next(stream)
-                rows += self._score(batch).rows
-                states += batch.states
-                computed += len(batch.positions)
-                if progress:
-                    progress(done + computed, len(self.films))
-            self.part_states[number] = states_digest(states)
-            write_part(part_file(self.parts_folder, number), rows, self._marks(number))
+        with closing(stream):
+            for number in pending:
+                self._finish_part(number, stream, progress)
         return computed
+
+    def _finish_part(self, number: int, stream: Iterator[DecodedBatch], progress: Progress | None) -> None:
+        rows: list[dict[str, Any]] = []
+        states: list[str] = []
+        while len(rows) < len(self.parts[number]):
+            batch = next(stream)
+            rows += self._score(batch).rows
+            states += batch.states
+            self.done += len(batch.positions)
+            if progress:
+                progress(self.done, len(self.films))
+        self.part_states[number] = states_digest(states)
+        write_part(part_file(self.parts_folder, number), rows, self._marks(number))
 
     def read_parts(self) -> Iterator[pa.Table]:
         """Yield the tables of all parts in order."""

@@ -328,6 +328,21 @@ def test_unexpected_decoder_error_costs_one_row(mixed, package, tmp_path, monkey
     assert (table["status"] == "ok").sum() == 8
 
 
+def test_dead_worker_is_one_sentence_and_the_run_goes_on(many, package, tmp_path, monkeypatch):
+    real, here = decode.read_radiograph, os.getpid()
+
+    def deadly(path, **options):
+        if path.name == "film200.png" and os.getpid() != here:
+            os._exit(1)
+        return real(path, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(decode, "read_radiograph", deadly)
+        with pytest.raises(CxrError, match=r"a decoding worker died .* run the same command again"):
+            run(many, package, tmp_path, batch_size=16, workers=1)
+    assert run(many, package, tmp_path, batch_size=16).computed == 300 - PART_FILMS
+
+
 def test_only_unreadable_films_still_make_a_table(package, tmp_path):
     (tmp_path / "films").mkdir()
     for name in "abc":
