@@ -23,7 +23,7 @@ class Architecture:
     """Side of the square input in pixels."""
     map_stride: int = 8
     """Input pixels per cell of the localisation map: 8, 16 or 32."""
-    neck_width: int = 96
+    neck_width: int = 64
     """Channels of the shared features that the heads read."""
     pooling: Pooling = "lse"
     """How a map becomes a film's logit."""

@@ -4,7 +4,13 @@
 """
 
 import importlib.util
+import os
 from pathlib import Path
+
+# Must be said before torch is imported. OpenMP's threads otherwise spin at every barrier while they wait: beside any
+# other busy process the threads wait for a core that the spinning ones hold, and small operations become many times
+# slower. A sleeping thread costs microseconds to wake.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def _check_models_is_ours() -> None:

@@ -56,7 +56,7 @@ class ModelSection(_Section):
     """Side of the square input in pixels."""
     map_stride: Literal[8, 16, 32] = 8
     """Input pixels per cell of the localisation map."""
-    neck_width: int = Field(96, ge=8, le=1024)
+    neck_width: int = Field(64, ge=8, le=1024)
     """Channels of the features shared by the heads."""
     pooling: Literal["lse", "max", "mean"] = "lse"
     """How a map becomes a score: a smooth maximum, the maximum, or the mean."""

@@ -90,7 +90,7 @@ class Demo:
                 "data": [{"manifest": str(self._manifest), "root": str(self.out / "films")}],
                 "model": {"backbone": "timm:tf_efficientnet_lite0", "pretrained": "lite0", "size": 320},
                 "optimisation": {
-                    "epochs": 8,
+                    "epochs": 6,
                     "batch_size": 12,
                     "learning_rate": 1e-3,
                     "frozen_batchnorm": True,

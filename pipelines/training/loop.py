@@ -120,7 +120,7 @@ def launch(config: TrainConfig) -> lightning_fabric.Fabric:
     fabric.launch()
     torch.use_deterministic_algorithms(True, warn_only=True)
     # Filling fresh memory guards against reading it before writing; no operation here does, and it costs a quarter.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a module property
     if config.optimisation.batch_size < 2 * fabric.world_size:
         raise ConfigError(
             f"optimisation.batch_size: found {config.optimisation.batch_size}, expected at least two films for each of "
