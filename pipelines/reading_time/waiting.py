@@ -16,7 +16,8 @@ from pipelines.errors import ConfigError
 DEFAULT_PREVALENCE: Final = 0.1
 DEFAULT_TRAFFIC: Final = 0.8
 DEFAULT_MINUTES: Final = 10.0
-"""QuCAD's base case in round numbers: one film in ten diseased, a reader busy 80 % of the time, 10 minutes a film."""
+"""Assumed where a user names no reading room: one film in ten diseased, a reader busy 80 % of the time, 10 minutes a
+film. Round numbers to compare systems by, not measurements of any room."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import LogisticRegression
+from sklearn.calibration import _SigmoidCalibration
 from sklearn.metrics import log_loss
 from torchvision.ops import sigmoid_focal_loss
 
@@ -57,22 +57,34 @@ def test_map_loss_is_torchvisions_focal_loss_where_boxes_are_known() -> None:
     assert float(normaliser[0]) == float(regions[:2].sum()) + 2
 
 
-def test_temperature_is_the_maximum_likelihood_scale() -> None:
+@pytest.mark.parametrize(("scale", "shift"), [(3.0, 0.0), (0.4, -5.0), (1.0, 2.0)])
+def test_calibration_is_platts_as_scikit_learn_fits_it(scale: float, shift: float) -> None:
     rng = np.random.default_rng(5)
-    truth = rng.normal(size=4000) * 2
-    labels = (rng.random(4000) < 1 / (1 + np.exp(-truth))).astype(float)
-    fitted = fit_calibration(truth * 3, labels)
-    # The same one-parameter model, fitted by scikit-learn: its coefficient is the inverse temperature.
-    oracle = LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-8).fit((truth * 3)[:, None], labels)
-    assert fitted.temperature == pytest.approx(1 / oracle.coef_[0, 0], rel=1e-3)
-    assert fitted.temperature == pytest.approx(3, rel=0.1)
+    truth = rng.normal(size=400) * 2
+    labels = (rng.random(400) < 1 / (1 + np.exp(-truth))).astype(float)
+    logits = truth * scale + shift
+    fitted = fit_calibration(logits, labels)
+    oracle = _SigmoidCalibration().fit(logits, labels)
+    np.testing.assert_allclose(fitted.probability(logits), oracle.predict(logits), atol=2e-4)
+    assert fitted.temperature == pytest.approx(scale, rel=0.25)
+    assert fitted.offset == pytest.approx(shift, abs=0.5 * scale)
 
 
-def test_the_weight_of_positives_is_taken_out_of_the_probability() -> None:
-    # A network trained with weight w on positives has odds w times too high: the offset undoes exactly that.
-    prior = 0.1
-    logit = np.log(9 * prior / (1 - prior))
-    assert Calibration(offset=float(np.log(9))).probability(np.array([logit]))[0] == pytest.approx(prior)
+def test_separated_films_do_not_ask_for_certainty() -> None:
+    labels = np.array([0.0] * 40 + [1.0] * 20)
+    logits = np.concatenate([np.linspace(-3, -1, 40), np.linspace(1, 3, 20)])
+    probability = fit_calibration(logits, labels).probability(logits)
+    assert probability[:40].mean() == pytest.approx(1 / 42, abs=0.01)
+    assert probability[40:].mean() == pytest.approx(21 / 22, abs=0.03)
+
+
+def test_scores_that_point_the_wrong_way_are_flattened_never_turned_around() -> None:
+    rng = np.random.default_rng(0)
+    labels = (rng.random(200) < 0.5).astype(float)
+    logits = -3 * labels + rng.normal(size=200)
+    fitted = fit_calibration(logits, labels)
+    assert fitted.temperature == pytest.approx(20)
+    assert (np.diff(fitted.probability(np.sort(logits))) > 0).all()
 
 
 def test_one_class_cannot_say_how_sure_to_be() -> None:
