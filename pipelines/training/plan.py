@@ -5,7 +5,7 @@ import torch
 from models import Classifier
 from pipelines.config import TrainConfig
 from pipelines.training.films import EpochBatches, load_cohorts
-from pipelines.training.loop import architecture_of
+from pipelines.training.prepare import architecture_of
 
 
 def plan_lines(config: TrainConfig) -> list[str]:
