@@ -215,13 +215,16 @@ class TrainingFilms(torch.utils.data.Dataset[dict[str, Tensor]]):
 
 
 def _regions_known(cohort: Cohort, findings: Sequence[str]) -> NDArray[np.bool_]:
-    """``[n, F]``: is it known where the finding is? Negative films: nowhere. Positive films: where boxes are drawn."""
-    known = cohort.labels == 0
+    """``[n, F]``: is it known where the finding is? Negative films: nowhere. Positive films: where boxes are drawn.
+
+    A finding without a single box in the cohort is known nowhere: negative films alone would only teach maps to be dark.
+    """
+    drawn = np.zeros(cohort.labels.shape, dtype=bool)
     for index, boxes in enumerate(cohort.rows["boxes"]):
-        drawn = set() if boxes is None else {box["finding"] for box in boxes}
-        for position, finding in enumerate(findings):
-            known[index, position] |= cohort.labels[index, position] == 1 and finding in drawn
-    return np.asarray(known)
+        named = {box["finding"] for box in boxes or ()}
+        drawn[index] = [finding in named for finding in findings]
+    positive = (cohort.labels == 1) & drawn
+    return np.asarray(((cohort.labels == 0) | positive) & positive.any(axis=0))
 
 
 def _film_seed(seed: int, epoch: int, index: int) -> int:

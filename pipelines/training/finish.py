@@ -16,6 +16,7 @@ from torch import Tensor
 
 from models import Architecture, Calibration, ModelPackage, save_package
 from models.calibration import fit_calibration
+from models.package import CARD_FILE
 from pipelines.config import TrainConfig
 from pipelines.errors import ConfigError
 from pipelines.evaluation.auroc import auroc_delong
@@ -236,7 +237,9 @@ def _log(trained: Trained, tracker: Tracker, folder: Path, summaries: tuple[Find
             if estimate.value is not None:
                 metrics[f"val/{summary.finding}/{quantity}"] = estimate.value
         metrics[f"val/{summary.finding}/threshold"] = summary.operating_point.threshold
-    tracker.log_summary(metrics, {"model_id": summaries[0].operating_point.model_id})
+    # The card is the run's description: the first thing a stranger reads in MLflow's pages.
+    card = (folder / CARD_FILE).read_text(encoding="utf-8")
+    tracker.log_summary(metrics, {"model_id": summaries[0].operating_point.model_id, "mlflow.note.content": card})
     tracker.log_folder(trained.config.out / "figures", "figures")
     name = trained.config.tracking.register_as
     logged = log_pyfunc(folder, name=trained.config.name, registered_model_name=name)
