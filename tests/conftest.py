@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import pipelines  # noqa: F401  before any test module imports torch: it says how OpenMP's threads wait
+
 
 def _real_data_root() -> Path:
     return Path(os.environ.get("CXR_TEST_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 from models import load_package
 from pipelines.errors import PackageError
@@ -53,7 +54,8 @@ def store(tmp_path_factory):
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
         "PYTHONPATH": str(HOME),
-        "OMP_NUM_THREADS": "1",
+        # As many threads as here: another number adds up in another order.
+        "OMP_NUM_THREADS": str(torch.get_num_threads()),
     }
     done = subprocess.run(
         [sys.executable, "-c", LOG, str(folder / "package")],
