@@ -217,7 +217,7 @@ class TrainingFilms(torch.utils.data.Dataset[dict[str, Tensor]]):
 def _regions_known(cohort: Cohort, findings: Sequence[str]) -> NDArray[np.bool_]:
     """``[n, F]``: is it known where the finding is? Negative films: nowhere. Positive films: where boxes are drawn.
 
-    A finding without a single box in the cohort is known nowhere: negative films alone would only teach maps to be dark.
+    A finding without a single box in the cohort is known nowhere: negative films alone teach maps only to be dark.
     """
     drawn = np.zeros(cohort.labels.shape, dtype=bool)
     for index, boxes in enumerate(cohort.rows["boxes"]):

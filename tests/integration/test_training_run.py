@@ -253,7 +253,7 @@ def test_two_gloo_processes_give_the_metrics_of_one(finished: TrainConfig, tmp_p
     yaml.write_text(
         dump_config(config.model_copy(update={"hardware": config.hardware.model_copy(update={"devices": 2})}))
     )
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
         [*launcher, "-m", "pipelines", "train", str(yaml)], capture_output=True, text=True, timeout=280, check=False
     )
