@@ -194,7 +194,7 @@ class TrainingFilms(torch.utils.data.Dataset[dict[str, Tensor]]):
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
         epoch, index = key
         row = self.cohort.rows.iloc[index]
-        item = dict(self.cache[index])
+        item = self._cached(index)
         boxes = row["boxes"] if self.known[index].any() else None
         item = self.regions({**item, "boxes": boxes, "stored_shape": (row["rows"], row["columns"])})
         if self.augment is not None:
@@ -206,6 +206,16 @@ class TrainingFilms(torch.utils.data.Dataset[dict[str, Tensor]]):
             "regions": self._cells(torch.as_tensor(item["regions"]), index),
             "index": torch.tensor(index),
         }
+
+    def _cached(self, index: int) -> dict[str, Any]:
+        try:
+            return dict(self.cache[index])
+        except RuntimeError as error:  # MONAI wraps what a transform raises
+            if not isinstance(error.__cause__, UnreadableImage):
+                raise
+            unread = error.__cause__
+        image_id = self.cohort.rows["image_id"].iloc[index]
+        raise ManifestError(f"{image_id} cannot be read ({unread.reason}: {unread.detail})")
 
     def _cells(self, regions: Tensor, index: int) -> Tensor:
         cells = functional.adaptive_avg_pool2d(regions, self.map_side)

@@ -283,6 +283,35 @@ def test_a_finding_that_a_cohort_does_not_know_is_masked_not_negative(tmp_path: 
     assert all(summary.auroc.n == 16 for summary in result.findings)
 
 
+def test_where_films_are_cached_and_who_loads_them_changes_no_weight(finished: TrainConfig, tmp_path: Path) -> None:
+    manifest = finished.data[0].manifest
+    made = []
+    for number, hardware in enumerate([{"cache": "disk"}, {"cache": "none", "workers": 1}, {}]):
+        config = tiny_config(
+            tmp_path / str(number), manifest, optimisation={"epochs": 1}, hardware={"device": "cpu"} | hardware
+        )
+        result = train(config)
+        assert result is not None
+        made.append(result.model_id)
+    assert len(set(made)) == 1
+
+
+def test_bf16_on_the_cpu_trains_to_a_package_too(finished: TrainConfig, tmp_path: Path) -> None:
+    hardware = {"device": "cpu", "precision": "bf16-mixed"}
+    config = tiny_config(tmp_path / "run", finished.data[0].manifest, optimisation={"epochs": 1}, hardware=hardware)
+    assert train(config) is not None
+    assert all(tensor.dtype != torch.bfloat16 for tensor in weights_of(config).values()), "weights stay full precision"
+
+
+def test_a_film_that_cannot_be_read_without_a_cache_is_named_too(tmp_path: Path) -> None:
+    manifest = write_cohort(tmp_path / "films")
+    (tmp_path / "films" / "film-005.png").write_bytes(b"not a film")
+    for cache in ("none", "disk"):
+        hardware = {"device": "cpu", "cache": cache}
+        with pytest.raises(ManifestError, match=r"tiny/005 cannot be read \(not_an_image"):
+            train(tiny_config(tmp_path / cache, manifest, hardware=hardware))
+
+
 def test_dry_run_says_the_plan_and_writes_nothing(finished: TrainConfig, tmp_path: Path) -> None:
     config = tiny_config(tmp_path / "run", finished.data[0].manifest)
     lines = "\n".join(plan_lines(config))
