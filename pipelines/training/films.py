@@ -207,7 +207,7 @@ class TrainingFilms(torch.utils.data.Dataset[dict[str, Tensor]]):
             "index": torch.tensor(index),
         }
 
-    def _cached(self, index: int) -> dict[str, Any]:
+    def _cached(self, index: int) -> dict[Hashable, Any]:
         try:
             return dict(self.cache[index])
         except RuntimeError as error:  # MONAI wraps what a transform raises
