@@ -60,11 +60,11 @@ def evaluate(
         say(line)
     note(f"wrote {out}")
     if mlflow and assessment.mlflow_run_id is not None:
-        from pipelines.training.tracking import find_store, log_evaluation
+        from pipelines.training.tracking import candidate_stores, log_evaluation
 
         run_id, name = assessment.mlflow_run_id, split or "all"
-        uri = find_store(tracking_uri, predictions)
-        if uri is not None and log_evaluation(uri, run_id, assessment.evaluation, out, name=name):
+        stores = candidate_stores(tracking_uri, predictions)
+        if any(log_evaluation(uri, run_id, assessment.evaluation, out, name=name) for uri in stores):
             note(f"logged to MLflow run {run_id} as evaluation/{name}")
         else:
             note(f"not logged to MLflow: no store with run {run_id} found; name one with --tracking-uri")

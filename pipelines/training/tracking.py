@@ -20,6 +20,7 @@ from pipelines.version import code_version
 
 STORE: Final = "mlflow.db"
 CHAMPION: Final = "champion"
+_URI_VARIABLE: Final = "MLFLOW_TRACKING_URI"
 RUN_ID_FILE: Final = "mlflow_run_id"
 _METRIC_TAG: Final = "validation_metric"
 _VALUE_TAG: Final = "validation_value"
@@ -41,7 +42,7 @@ class Registered(Record):
 
 def tracking_uri(explicit: str | None, folder: Path) -> str:
     """Return the tracking store: the one named, ``MLFLOW_TRACKING_URI``, or ``mlflow.db`` in ``folder``."""
-    found = explicit or os.environ.get("MLFLOW_TRACKING_URI")
+    found = explicit or os.environ.get(_URI_VARIABLE)
     return found or f"sqlite:///{(folder / STORE).resolve().as_posix()}"
 
 
@@ -56,7 +57,11 @@ def connect(uri: str) -> MlflowClient:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     if uri.startswith("sqlite:///"):
         Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    before = os.environ.get(_URI_VARIABLE)
     mlflow.set_tracking_uri(uri)
+    # MLflow also writes the variable, and the next run of this process would take one run's store for the user's wish.
+    if before is None:
+        os.environ.pop(_URI_VARIABLE, None)
     client = MlflowClient(tracking_uri=uri)
     try:
         client.search_experiments(max_results=1)
@@ -70,16 +75,19 @@ def _without_password(uri: str) -> str:
     return f"{head.split('://')[0]}://…@{tail}" if at else uri
 
 
-def find_store(explicit: str | None, beside: Path) -> str | None:
-    """Return the store to look for a model's run in: the one named, ``MLFLOW_TRACKING_URI``, or the ``mlflow.db``
-    found in the working directory, in ``runs`` below it, or in a folder above ``beside``; None if there is none.
+def candidate_stores(explicit: str | None, beside: Path) -> list[str]:
+    """Return the stores that may hold a model's run.
+
+    Args:
+        explicit: the store that a user named; it is then the only one, as is ``MLFLOW_TRACKING_URI``.
+        beside: otherwise every ``mlflow.db`` in a folder above this path, in the working directory, and in ``runs``.
     """
-    named = explicit or os.environ.get("MLFLOW_TRACKING_URI")
+    named = explicit or os.environ.get(_URI_VARIABLE)
     if named:
-        return named
-    places = [Path(), Path("runs"), *beside.resolve().parents]
-    found = next((place / STORE for place in places if (place / STORE).is_file()), None)
-    return None if found is None else f"sqlite:///{found.resolve().as_posix()}"
+        return [named]
+    places = [*beside.resolve().parents, Path().resolve(), Path("runs").resolve()]
+    stores = dict.fromkeys(place / STORE for place in places if (place / STORE).is_file())
+    return [f"sqlite:///{store.as_posix()}" for store in stores]
 
 
 class Tracker:
@@ -156,7 +164,7 @@ def _run_exists(client: MlflowClient, run_id: str) -> bool:
 
 
 def _describe(config: TrainConfig, union: pd.DataFrame) -> None:
-    mlflow.log_params(flatten(config.model_dump(mode="json", exclude={"out", "data"})))
+    mlflow.log_params(flatten(config.model_dump(mode="json", exclude={"out": True, "data": True, "tracking": {"uri"}})))
     mlflow.set_tags({"code_version": code_version(), "manifest_digest": manifest_digest(union)})
     for split in ("train", "val"):
         rows = union[union["split"] == split]

@@ -22,9 +22,12 @@ from pipelines.config import TrainConfig, dump_config
 from pipelines.errors import ConfigError, ManifestError
 from pipelines.evaluation.control import control_scores, thumbnail_features
 from pipelines.imaging import read_radiograph, to_square
+from pipelines.inference import collect_inputs, predict_films
 from pipelines.manifest import read_manifest, write_manifest
+from pipelines.reporting.assess import assess
 from pipelines.training import train
 from pipelines.training.plan import plan_lines
+from pipelines.training.tracking import candidate_stores, log_evaluation
 from tests.training_runs import tiny_config, write_cohort
 
 
@@ -118,6 +121,30 @@ def test_mlflow_holds_what_a_stranger_needs(finished: TrainConfig) -> None:
     champion = client.get_model_version_by_alias("tiny", "champion")
     assert int(champion.version) == 1
     assert champion.tags["validation_metric"] == "val_auroc_mean"
+
+
+def test_an_evaluation_is_logged_to_the_run_that_made_the_model(
+    finished: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    films, store = finished.data[0].manifest.parent, finished.out.parent
+    inputs = collect_inputs([finished.data[0].manifest], root=films, split="val")
+    predict_films(inputs, finished.out / "package", store / "predictions", workers=0)
+    assessment = assess(store / "predictions", finished.data[0].manifest, store / "evaluation", split="val")
+    run_id = (finished.out / "mlflow_run_id").read_text().strip()
+    assert assessment.mlflow_run_id == run_id
+    # A store without that run lies nearer: it is passed over.
+    monkeypatch.chdir(tmp_path)
+    train(tiny_config(tmp_path / "other", finished.data[0].manifest, optimisation={"epochs": 1}))
+    stores = candidate_stores(None, store / "predictions")
+    logged = [log_evaluation(uri, run_id, assessment.evaluation, store / "evaluation", name="val") for uri in stores]
+    assert sorted(logged) == [False, True]
+    metrics = client_of(finished).get_run(run_id).data.metrics
+    for result in assessment.evaluation.findings:
+        assert metrics[f"val/{result.finding}/auroc"] == pytest.approx(result.auroc.value)
+        assert result.control is not None
+        assert metrics[f"val/{result.finding}/control_auroc"] == pytest.approx(result.control.auroc.value)
+    artifacts = {item.path for item in client_of(finished).list_artifacts(run_id, "evaluation/val")}
+    assert "evaluation/val/evaluation.json" in artifacts
 
 
 def test_the_registered_champion_predicts_in_a_clean_process(finished: TrainConfig, tmp_path: Path) -> None:
