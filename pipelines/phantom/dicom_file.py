@@ -8,6 +8,7 @@ PS3.5 A.4 (encapsulation), B.2 (UUID-derived UIDs).
 """
 
 import hashlib
+import io
 import os
 import uuid
 from datetime import date, timedelta
@@ -58,8 +59,12 @@ def write_film(film: Film, path: Path) -> None:
     dataset = film_dataset(film)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        dataset.save_as(temporary, enforce_file_format=True)
+        packed = io.BytesIO()
+        dataset.save_as(packed, enforce_file_format=True)
+        temporary.write_bytes(packed.getbuffer())
         temporary.replace(path)
+    except OSError as error:  # a full disk does not say by itself which file it was
+        raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -1,5 +1,6 @@
 """What a run is after an epoch, on disk: one file of tensors and JSON, always whole."""
 
+import io
 import json
 import os
 from dataclasses import asdict, dataclass, field
@@ -40,7 +41,11 @@ class Checkpoint:
     """The configuration that the weights were made with."""
 
     def save(self, folder: Path) -> None:
-        """Write to a temporary name, then rename: a crash leaves the checkpoint before."""
+        """Write to a temporary name, then rename: a crash leaves the checkpoint before.
+
+        Raises:
+            ConfigError: the disk is full or cannot be written; the checkpoint before is untouched.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         content = {
             "progress": json.dumps(asdict(self.progress)),
@@ -49,12 +54,20 @@ class Checkpoint:
             "optimizer": self.optimizer,
             "config_digest": self.config_digest,
         }
+        # In memory first: on a full disk torch's own writer fails with an error that does not say so.
+        packed = io.BytesIO()
+        torch.save(content, packed)
         staged = folder / f"{CHECKPOINT}.tmp"
-        with staged.open("wb") as stream:
-            torch.save(content, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        staged.replace(folder / CHECKPOINT)
+        try:
+            with staged.open("wb") as stream:
+                stream.write(packed.getbuffer())
+                stream.flush()
+                os.fsync(stream.fileno())
+            staged.replace(folder / CHECKPOINT)
+        except OSError as error:
+            staged.unlink(missing_ok=True)
+            kept = "the one before is kept" if (folder / CHECKPOINT).exists() else "there is none yet"
+            raise ConfigError(f"{folder}: the checkpoint cannot be written ({error.strerror}); {kept}") from None
 
     @classmethod
     def load(cls, folder: Path) -> "Checkpoint":
