@@ -120,6 +120,10 @@ class ValidationSection(_Section):
     target_sensitivity: float = Field(0.90, gt=0, lt=1)
     """Operating points are the highest thresholds that reach this sensitivity on the validation films."""
 
+    def improves(self, value: float, *, on: float) -> bool:
+        """Whether one value of the watched metric is better than another: a loss is better lower; equal is not."""
+        return value < on if self.monitor == "val_loss" else value > on
+
 
 class HardwareSection(_Section):
     """Where it runs."""

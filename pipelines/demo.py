@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from pipelines.config import TrainConfig, parse_config
 from pipelines.errors import ConfigError
+from pipelines.system import replace_text
 
 Report = Callable[[int, int], None]
 
@@ -76,9 +77,7 @@ class Demo:
         if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
             raise ConfigError(f"{self.out}: exists and is not a demo folder; choose another --out")
         self.out.mkdir(parents=True, exist_ok=True)
-        staged = path.with_suffix(".tmp")
-        staged.write_text(json.dumps(settings) + "\n", encoding="utf-8")
-        staged.replace(path)
+        replace_text(path, json.dumps(settings) + "\n")
 
     def config(self) -> TrainConfig:
         """Return the demo's training run: a small network, packaged ImageNet weights, minutes on two cores."""

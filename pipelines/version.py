@@ -14,7 +14,7 @@ _RECORDED: Final = ("torch", "torchvision", "monai", "lightning-fabric", "mlflow
 @cache
 def code_version() -> str:
     """Return the version, with the commit and a dirty mark where the code runs from a checkout."""
-    released = _version_of(DISTRIBUTION) or "0+unknown"
+    released = installed_version(DISTRIBUTION) or "0+unknown"
     home = Path(__file__).resolve().parent.parent
     if not (home / ".git").exists():
         return released
@@ -33,11 +33,12 @@ def code_version() -> str:
 
 def package_versions() -> dict[str, str]:
     """Return the versions that can change a number: Python and the libraries that compute."""
-    found = {name: _version_of(name) for name in _RECORDED}
+    found = {name: installed_version(name) for name in _RECORDED}
     return {"python": platform.python_version()} | {name: number for name, number in found.items() if number}
 
 
-def _version_of(name: str) -> str | None:
+def installed_version(name: str) -> str | None:
+    """Return the version of an installed distribution; None where it is not installed as a package."""
     try:
         return version(name)
     except PackageNotFoundError:

@@ -1,7 +1,6 @@
 """Facts of the image files on disk: size, hashes, and what their headers say, read in parallel processes."""
 
 import multiprocessing
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -17,6 +16,7 @@ from pipelines.datasets.adapter import warn
 from pipelines.errors import UnreadableImage
 from pipelines.imaging import pixel_hash, read_facts, read_radiograph, sha256_file
 from pipelines.manifest.schema import AGE_YEARS_RANGE, SEXES, VIEWS
+from pipelines.system import usable_cores
 
 Progress = Callable[[int, int], None]
 """Called with (films read, films in all)."""
@@ -87,11 +87,6 @@ def _facts_of(paths: list[Path], hashes: bool, workers: int) -> Iterator[FileFac
         yield from pool.map(measure, paths, chunksize=_CHUNK)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)  # an interrupted run ends with the chunks under way
-
-
-def usable_cores() -> int:
-    """How many processes this one may keep busy."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
 def fill_facts(

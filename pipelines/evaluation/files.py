@@ -20,6 +20,7 @@ from pipelines.evaluation.records import (
     software_versions,
 )
 from pipelines.evaluation.tables import PredictionsTable
+from pipelines.system import replace_text, replacing
 
 EVALUATION_FILE: Final = "evaluation.json"
 PICTURES_FOLDER: Final = "pictures"
@@ -78,13 +79,6 @@ def write_evaluation(evaluation: Evaluation, out: Path, *, pictures: Path | None
     return evaluation
 
 
-def replace_text(path: Path, text: str) -> None:
-    """Write a text file under a temporary name and rename it: readers never see half of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8", newline="\n")
-    temporary.replace(path)
-
-
 def read_evaluation(folder: Path) -> Evaluation:
     """Read ``evaluation.json`` from a folder that `write_evaluation` wrote.
 
@@ -122,9 +116,8 @@ def _copy_pictures(example: Example, finding: str, source: Path, folder: Path, s
         picture = source / heatmap_file(example.image_id, layer)
         if picture.is_file():
             name = f"{stem}-{suffix}.png"
-            temporary = folder / f".{name}.{os.getpid()}.tmp"
-            shutil.copyfile(picture, temporary)
-            temporary.replace(folder / name)
+            with replacing(folder / name) as temporary:
+                shutil.copyfile(picture, temporary)
             copied[field] = f"{PICTURES_FOLDER}/{name}"
     return example.model_copy(update=copied)
 

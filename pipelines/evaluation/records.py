@@ -1,6 +1,5 @@
 """``evaluation.json``: what an evaluation holds, and what every part of it means."""
 
-from importlib import metadata
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -8,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pipelines.evaluation.estimates import Estimate
 from pipelines.evaluation.operating_point import OperatingPoint
 from pipelines.evaluation.proportions import Confusion
+from pipelines.version import installed_version
 
 EVALUATION_SCHEMA = "cxr-triage/evaluation/1"
 
@@ -216,14 +216,10 @@ class Provenance(Record):
 
 def software_versions() -> dict[str, str]:
     """Versions of this software and of the libraries that compute the numbers."""
-    return {name: _version(name) for name in ("cxr-triage", "numpy", "scipy", "pandas", "scikit-learn")}
-
-
-def _version(name: str) -> str:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return "not installed as a package"
+    return {
+        name: installed_version(name) or "not installed as a package"
+        for name in ("cxr-triage", "numpy", "scipy", "pandas", "scikit-learn")
+    }
 
 
 class Evaluation(Record):

@@ -1,7 +1,6 @@
 """Films → tensors, in this process or in workers: whatever happens to one film stays with that film."""
 
 import hashlib
-import os
 import signal
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from pipelines.errors import CxrError, Reason, UnreadableImage
 from pipelines.evaluation.control import thumbnail_features
 from pipelines.imaging import read_radiograph, to_longest, to_square
+from pipelines.system import usable_cores
 
 PART_FILMS: Final = 128
 """Films per part. Batches never cross a part's end, so a continued run forms the batches an uninterrupted one does."""
@@ -79,20 +79,31 @@ class DecodedBatch:
         return self
 
 
+def read_film(file: Path, request: DecodeRequest) -> DecodedFilm:
+    """Read and square one film: what training, too, feeds the network and the control.
+
+    Raises:
+        UnreadableImage: as `read_radiograph`.
+    """
+    radiograph = read_radiograph(file, max_side=request.size)
+    stored_shape = (radiograph.facts.rows, radiograph.facts.columns)
+    return DecodedFilm(
+        to_square(radiograph.pixels, request.size, stored_shape=stored_shape),
+        stored_shape,
+        thumbnail_features(radiograph.pixels) if request.features else None,
+        _picture(radiograph.pixels, request.picture_side) if request.picture_side else None,
+    )
+
+
 def decode_film(file: Path, request: DecodeRequest) -> DecodedFilm | Refusal:
-    """Read and square one film as training does; never raises for what is in the file."""
+    """Read one film; never raises for what is in the file."""
     try:
-        radiograph = read_radiograph(file, max_side=request.size)
-        stored_shape = (radiograph.facts.rows, radiograph.facts.columns)
-        square = to_square(radiograph.pixels, request.size, stored_shape=stored_shape)
-        features = thumbnail_features(radiograph.pixels) if request.features else None
-        picture = _picture(radiograph.pixels, request.picture_side) if request.picture_side else None
+        return read_film(file, request)
     except UnreadableImage as error:
         return Refusal(error.reason, error.detail)
     except Exception as error:  # noqa: BLE001  a decoder's surprise costs its film one row, not the run its other films
         # Only the kind of error: its text may quote the header, and with it the patient.
         return Refusal(Reason.CORRUPT, f"decoding failed unexpectedly ({type(error).__name__})")
-    return DecodedFilm(square, stored_shape, features, picture)
 
 
 def decode_batch(files: Sequence[Path], positions: range, request: DecodeRequest) -> DecodedBatch:
@@ -205,7 +216,7 @@ def worker_death(error: Exception) -> Exception:
 
 def default_workers(device_type: str) -> int:
     """Return the number of decoding processes: all cores beside a GPU, half of them beside a network on the CPU."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     return cores if device_type != "cpu" else max(1, cores // 2)
 
 

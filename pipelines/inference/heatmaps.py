@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from pipelines.evaluation.predictions import heatmap_file
 from pipelines.imaging import Placement
-from pipelines.inference.outputs import replacing
+from pipelines.system import replacing
 
 PICTURE_SIDE: Final = 512
 """Longer side of every picture in pixels."""
@@ -95,5 +95,5 @@ def _mark(overlay: Image.Image, x: float, y: float) -> None:
 
 def _write_png(path: Path, image: Image.Image) -> None:
     # Not waited for: a table part that needs these pictures is only written, and waited for, after them.
-    with replacing(path, durable=False) as temporary:
+    with replacing(path, sole_writer=True) as temporary:
         image.save(temporary, format="PNG")

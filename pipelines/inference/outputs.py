@@ -1,14 +1,13 @@
-"""The names inside a predictions folder, and how a file appears there: whole, or not at all."""
+"""The names inside a predictions folder, and its JSON files."""
 
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from pipelines.evaluation.predictions import HEATMAP_FOLDER
 from pipelines.evaluation.tables import RUN_SCHEMA
+from pipelines.system import replacing
 
 TABLE_FILE: Final = "predictions.parquet"
 CSV_FILE: Final = "predictions.csv"
@@ -39,26 +38,5 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write an object as indented JSON in the order of its keys."""
-    with replacing(path) as temporary:
+    with replacing(path, durable=True, sole_writer=True) as temporary:
         temporary.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-@contextmanager
-def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
-    """Write a file under a hidden name and give it its own name when the block ends without an error.
-
-    The hidden name is always the same, so a killed run leaves no litter: the next run writes over it.
-
-    Args:
-        path: the file to make or replace; its folder exists.
-        durable: wait until the bytes are on the disk, so that a power cut cannot leave an empty file of that name.
-    """
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        yield temporary
-        if durable:
-            with temporary.open("rb") as stream:
-                os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

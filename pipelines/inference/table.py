@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.evaluation.predictions import COLUMNS, SCHEMA
-from pipelines.inference.outputs import replacing
+from pipelines.system import replacing
 
 _PARTS_PER_ROW_GROUP: Final = 64
 _FREE_TEXT: Final = ("image_id", "path", "detail")
@@ -29,7 +29,7 @@ def part_file(folder: Path, number: int) -> Path:
 
 def write_part(path: Path, rows: Sequence[Mapping[str, Any]], marks: Mapping[str, str]) -> None:
     """Write one part, with marks that say which work it belongs to."""
-    with replacing(path) as temporary:
+    with replacing(path, durable=True, sole_writer=True) as temporary:
         pq.write_table(to_table(rows).replace_schema_metadata(dict(marks)), temporary)
 
 
@@ -55,8 +55,8 @@ def write_tables(parts: Iterable[pa.Table], parquet: Path, spreadsheet: Path) ->
     """
     remaining = iter(parts)
     with (
-        replacing(parquet) as first,
-        replacing(spreadsheet) as second,
+        replacing(parquet, durable=True, sole_writer=True) as first,
+        replacing(spreadsheet, durable=True, sole_writer=True) as second,
         pq.ParquetWriter(first, SCHEMA) as writer,
         second.open("w", encoding="utf-8", newline="") as stream,
     ):

@@ -5,8 +5,6 @@ import gzip
 import hashlib
 import io
 import json
-import os
-import tempfile
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,6 +20,7 @@ from pipelines.manifest.columns import to_columns
 from pipelines.manifest.problems import found, refuse
 from pipelines.manifest.schema import COLUMNS, SCHEMA
 from pipelines.manifest.values import value_problems
+from pipelines.system import replacing
 
 SUFFIXES: Final = (".parquet", ".csv", ".csv.gz")
 
@@ -129,26 +128,14 @@ def write_manifest(frame: pd.DataFrame, path: Path) -> None:
     suffix = _suffix(path)
     canonical = conform(frame, source=f"manifest to be written to {path.name}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            if suffix == ".parquet":
-                pq.write_table(_to_arrow(canonical), stream, compression="zstd", store_schema=False)
-            elif suffix == ".csv.gz":
-                with gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0) as packed:
-                    packed.write(_to_csv(canonical))
-            else:
-                stream.write(_to_csv(canonical))
-        Path(temporary).chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner can read
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        if suffix == ".parquet":
+            pq.write_table(_to_arrow(canonical), stream, compression="zstd", store_schema=False)
+        elif suffix == ".csv.gz":
+            with gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0) as packed:
+                packed.write(_to_csv(canonical))
+        else:
+            stream.write(_to_csv(canonical))
 
 
 def _to_arrow(canonical: pd.DataFrame) -> pa.Table:

@@ -31,6 +31,7 @@ from pipelines.phantom.dicom_file import write_film
 from pipelines.phantom.film import Film, render_film
 from pipelines.phantom.plan import FilmPlan, plan_film
 from pipelines.phantom.sites import SITES
+from pipelines.system import replace_text
 
 GENERATOR_VERSION: Final = 1
 """Raised whenever the same seed would give other bytes."""
@@ -162,7 +163,7 @@ def _claim(out: Path, films: int, seed: int) -> bool:
     elif out.exists() and any(not entry.name.startswith(".") for entry in out.iterdir()):
         raise CxrError(f"{out}: holds other files and no phantom.json; expected an empty folder or a phantom cohort.")
     out.mkdir(parents=True, exist_ok=True)
-    _write_text(marker, json.dumps(wanted, indent=2) + "\n")
+    replace_text(marker, json.dumps(wanted, indent=2) + "\n")
     return False
 
 
@@ -238,14 +239,14 @@ def _make_one(out: Path, plan: FilmPlan) -> None:
     film = render_film(plan)
     write_film(film, out / plan.image)
     record: Record = {"label": label_row(plan), "boxes": box_rows(film)}
-    _write_text(_record_path(out, plan), json.dumps(record))
+    replace_text(_record_path(out, plan), json.dumps(record))
 
 
 def _write_tables(out: Path, plans: Sequence[FilmPlan]) -> None:
     records: list[Record] = [json.loads(_record_path(out, plan).read_text("utf-8")) for plan in plans]
     boxes = [row for record in records for row in record["boxes"]]
-    _write_text(out / "boxes.csv", _table(BOX_COLUMNS, boxes))
-    _write_text(out / "labels.csv", _table(LABEL_COLUMNS, [record["label"] for record in records]))
+    replace_text(out / "boxes.csv", _table(BOX_COLUMNS, boxes))
+    replace_text(out / "labels.csv", _table(LABEL_COLUMNS, [record["label"] for record in records]))
 
 
 def _sweep(out: Path) -> None:
@@ -262,12 +263,3 @@ def _table(columns: Sequence[str], rows: Sequence[Row]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
-
-
-def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, "utf-8", newline="")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

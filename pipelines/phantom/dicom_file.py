@@ -9,7 +9,6 @@ PS3.5 A.4 (encapsulation), B.2 (UUID-derived UIDs).
 
 import hashlib
 import io
-import os
 import uuid
 from datetime import date, timedelta
 from pathlib import Path
@@ -32,6 +31,7 @@ from pipelines.phantom.detector import voi_table
 from pipelines.phantom.film import Film
 from pipelines.phantom.plan import FilmPlan
 from pipelines.phantom.sites import Lookup, Syntax
+from pipelines.system import replacing
 
 _FIRST_DAY: Final = date(2001, 1, 1)
 _ENCODERS: Final = {Syntax.RLE: "pylibjpeg", Syntax.JPEG_LS: "pyjpegls", Syntax.JPEG_2000: "pylibjpeg"}
@@ -57,16 +57,10 @@ def write_film(film: Film, path: Path) -> None:
         path: where; its folder exists.
     """
     dataset = film_dataset(film)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        packed = io.BytesIO()
-        dataset.save_as(packed, enforce_file_format=True)
+    packed = io.BytesIO()  # first in memory: pydicom wraps what a full disk says in an error that names a tag
+    dataset.save_as(packed, enforce_file_format=True)
+    with replacing(path) as temporary:
         temporary.write_bytes(packed.getbuffer())
-        temporary.replace(path)
-    except OSError as error:  # a full disk does not say by itself which file it was
-        raise OSError(error.errno, error.strerror, str(path)) from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def film_dataset(film: Film) -> Dataset:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from models import ModelPackage
 from models.explain import enlarge_maps
 from pipelines.evaluation.auroc import roc_points
+from pipelines.system import replacing
 from pipelines.training.films import Cohort
 from pipelines.training.state import Progress
 
@@ -39,9 +40,8 @@ def draw_figures(
 
 
 def _save(figure: Figure, path: Path) -> None:
-    staged = path.with_suffix(".tmp")
-    figure.savefig(staged, format="png", dpi=110, bbox_inches="tight")
-    staged.replace(path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110, bbox_inches="tight")
 
 
 def _history(progress: Progress) -> Figure:

@@ -1,7 +1,7 @@
 """From manifests to tensors: one MONAI chain that training, validation and the control share.
 
-A film is decoded and squared once (`square_transform`, the same function as in inference) and cached; random changes
-are drawn anew for each (seed, epoch, film), whatever process or worker does it, so that a run can be resumed, or
+A film is decoded and squared once (`read_film`, the function that inference uses) and cached; random changes are
+drawn anew for each (seed, epoch, film), whatever process or worker does it, so that a run can be resumed, or
 spread over processes, without changing what any film looks like.
 """
 
@@ -23,9 +23,9 @@ from torch.utils.data import Sampler
 
 from pipelines.config import TrainConfig
 from pipelines.errors import ManifestError, UnreadableImage
-from pipelines.evaluation.control import thumbnail_features
-from pipelines.imaging import Placement, read_radiograph, to_square
-from pipelines.manifest import guard_splits, read_manifest, union_manifests
+from pipelines.imaging import Placement, read_radiograph
+from pipelines.inference.decode import DecodeRequest, read_film
+from pipelines.manifest import guard_splits, manifest_digest, read_manifest, union_manifests
 
 _FULL_CELL: Final = 0.4
 """Share of a map cell inside a box from which the cell counts as wholly diseased: a 6 mm nodule fills no cell."""
@@ -41,6 +41,8 @@ class Cohort:
     """Absolute path of each row."""
     labels: NDArray[np.float32]
     """``[n, F]`` 1, 0 or NaN."""
+    digest: str
+    """`manifest_digest` of the rows."""
 
 
 def load_cohorts(config: TrainConfig) -> tuple[pd.DataFrame, dict[str, Cohort]]:
@@ -64,7 +66,7 @@ def load_cohorts(config: TrainConfig) -> tuple[pd.DataFrame, dict[str, Cohort]]:
         rows = union.iloc[chosen].reset_index(drop=True)
         paths = tuple(folders[index] / path for index, path in zip(chosen, rows["path"], strict=True))
         labels = rows[list(config.findings)].to_numpy(dtype=np.float32, na_value=np.nan)
-        cohorts[split] = Cohort(rows, paths, labels)
+        cohorts[split] = Cohort(rows, paths, labels, manifest_digest(rows))
         _require_usable(cohorts[split], split, config)
     return union, cohorts
 
@@ -91,8 +93,8 @@ def _require_usable(cohort: Cohort, split: str, config: TrainConfig) -> None:
 class SquareFilmd(MapTransform):
     """Path → decoded, squared display values and what the shape-free control sees of the film.
 
-    ``image`` becomes float32 ``[1, size, size]`` in [0, 1]; ``thumbnail`` is float64 ``[261]``. Reading is
-    `pipelines.imaging.read_radiograph`, as in inference, so that no film is seen with other eyes in training.
+    ``image`` becomes float32 ``[1, size, size]`` in [0, 1]; ``thumbnail`` is float64 ``[261]``. The film
+    is read by inference's own `read_film`, so that no film is seen with other eyes in training.
     """
 
     def __init__(self, size: int) -> None:
@@ -100,14 +102,8 @@ class SquareFilmd(MapTransform):
         self.size = size
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        radiograph = read_radiograph(Path(data["image"]), max_side=self.size)
-        stored = (radiograph.facts.rows, radiograph.facts.columns)
-        square = to_square(radiograph.pixels, self.size, stored_shape=stored)
-        return {
-            **data,
-            "image": torch.from_numpy(square)[None],
-            "thumbnail": torch.from_numpy(thumbnail_features(radiograph.pixels)),
-        }
+        film = read_film(Path(data["image"]), DecodeRequest(self.size, features=True))
+        return {**data, "image": torch.from_numpy(film.square)[None], "thumbnail": torch.as_tensor(film.features)}
 
 
 class RegionsFromBoxesd(MapTransform):
@@ -198,7 +194,7 @@ class TrainingFilms(torch.utils.data.Dataset[dict[str, Tensor]]):
         boxes = row["boxes"] if self.known[index].any() else None
         item = self.regions({**item, "boxes": boxes, "stored_shape": (row["rows"], row["columns"])})
         if self.augment is not None:
-            self.augment.set_random_state(seed=_film_seed(self.seed, epoch, index))
+            self.augment.set_random_state(seed=derived_seed(self.seed, epoch, index))
             item = self.augment(item)
         return {
             "image": torch.as_tensor(item["image"]).float().clamp(0, 1),
@@ -237,8 +233,9 @@ def _regions_known(cohort: Cohort, findings: Sequence[str]) -> NDArray[np.bool_]
     return np.asarray(((cohort.labels == 0) | positive) & positive.any(axis=0))
 
 
-def _film_seed(seed: int, epoch: int, index: int) -> int:
-    return int(np.random.SeedSequence([seed, epoch, index]).generate_state(1)[0])
+def derived_seed(*parts: int) -> int:
+    """Return a 32-bit seed that depends on every part: run, epoch, film."""
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
 
 class EpochBatches(Sampler[list[tuple[int, int]]]):

@@ -22,11 +22,10 @@ from pipelines.errors import ConfigError
 from pipelines.evaluation.auroc import auroc_delong
 from pipelines.evaluation.control import ControlModel, fit_control_model
 from pipelines.evaluation.estimates import Estimate
-from pipelines.evaluation.files import replace_text
 from pipelines.evaluation.operating_point import OperatingPoint, lock_operating_point
 from pipelines.evaluation.records import Record
 from pipelines.inference.registry import log_pyfunc
-from pipelines.manifest import manifest_digest
+from pipelines.system import replace_text, replacing
 from pipelines.training.card import model_card
 from pipelines.training.figures import draw_figures
 from pipelines.training.films import Cohort
@@ -202,7 +201,7 @@ def _cohort_facts(cohort: Cohort, config: TrainConfig) -> dict[str, Any]:
     return {
         "films": len(cohort.paths),
         "datasets": {str(name): int(count) for name, count in datasets.items()},
-        "manifest_digest": manifest_digest(cohort.rows),
+        "manifest_digest": cohort.digest,
         "labels": {
             finding: {
                 "positive": int((column == 1).sum()),
@@ -222,9 +221,8 @@ def _write_validation(path: Path, trained: Trained, probabilities: NDArray[np.fl
         table[f"label_{finding}"] = cohort.labels[:, position]
         table[f"logit_{finding}"] = trained.val_logits[:, position]
         table[f"p_{finding}"] = probabilities[:, position]
-    staged = path.with_suffix(".tmp")
-    pq.write_table(pa.Table.from_pandas(table, preserve_index=False), staged)
-    staged.replace(path)
+    with replacing(path) as temporary:
+        pq.write_table(pa.Table.from_pandas(table, preserve_index=False), temporary)
 
 
 def _log(trained: Trained, tracker: Tracker, folder: Path, summaries: tuple[FindingSummary, ...]) -> Registered | None:
@@ -246,5 +244,5 @@ def _log(trained: Trained, tracker: Tracker, folder: Path, summaries: tuple[Find
     if name is None or logged.registered_model_version is None:
         return None
     value = trained.progress.best_value
-    digest = manifest_digest(trained.val[0].rows)
-    return register(tracker, int(logged.registered_model_version), value=value, cohort_digest=digest)
+    version = int(logged.registered_model_version)
+    return register(tracker, version, value=value, cohort_digest=trained.val[0].digest)

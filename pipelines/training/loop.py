@@ -18,7 +18,7 @@ from models.losses import masked_bce, masked_map_loss
 from pipelines.config import TrainConfig
 from pipelines.errors import ConfigError
 from pipelines.evaluation.auroc import auroc_delong
-from pipelines.training.films import EpochBatches, TrainingFilms, load_cohorts
+from pipelines.training.films import EpochBatches, TrainingFilms, derived_seed, load_cohorts
 from pipelines.training.finish import Trained, TrainResult, finish_run, read_result
 from pipelines.training.prepare import (
     CHANNELS_LAST,
@@ -63,7 +63,7 @@ def train(config: TrainConfig, *, resume: bool = False, on_epoch: EpochCallback 
     checkpoint = _restore(run, config) if resume else None
     progress = checkpoint.progress if checkpoint else Progress()
     best_model = checkpoint.best_model if checkpoint else {}
-    with open_tracker(config, union, resume=resume, active=fabric.is_global_zero) as tracker:
+    with open_tracker(config, union, cohorts, resume=resume, active=fabric.is_global_zero) as tracker:
         tracker.catch_up(progress.history)
         while not progress.finished:
             metrics = {**_train_epoch(run, progress.epoch), **_validate(run)}
@@ -117,7 +117,7 @@ def _state(classifier: nn.Module) -> dict[str, Tensor]:
 def _train_epoch(run: Run, epoch: int) -> dict[str, float]:
     """One pass over the training films; returns the mean losses."""
     config, fabric = run.config, run.fabric
-    torch.manual_seed(int(np.random.SeedSequence([config.seed, epoch]).generate_state(1)[0]))
+    torch.manual_seed(derived_seed(config.seed, epoch))
     batches = EpochBatches(
         len(run.train_films),
         config.optimisation.batch_size,
@@ -225,8 +225,7 @@ def _advance(
         )
     settings = run.config.validation
     value = metrics[settings.monitor]
-    better = value < progress.best_value if settings.monitor == "val_loss" else value > progress.best_value
-    if better or progress.best_epoch < 0:
+    if progress.best_epoch < 0 or settings.improves(value, on=progress.best_value):
         progress.best_epoch, progress.best_value = progress.epoch, value
         best_model = _state(run.classifier)
     progress.history.append(metrics)

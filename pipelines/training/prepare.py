@@ -17,8 +17,8 @@ from models.backbones import freeze_finer_than
 from models.pretrained import LITE0_INPUT, load_pretrained
 from pipelines.config import TrainConfig, dump_config
 from pipelines.errors import ConfigError
-from pipelines.evaluation.files import replace_text
 from pipelines.manifest import write_manifest
+from pipelines.system import replace_text
 from pipelines.training.augment import build_augmentation
 from pipelines.training.films import Cohort, TrainingFilms, build_cache
 from pipelines.training.state import CHECKPOINT

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pipelines.errors import ConfigError
+from pipelines.system import replacing
 
 CHECKPOINT: Final = "checkpoint.pt"
 
@@ -57,15 +57,10 @@ class Checkpoint:
         # In memory first: on a full disk torch's own writer fails with an error that does not say so.
         packed = io.BytesIO()
         torch.save(content, packed)
-        staged = folder / f"{CHECKPOINT}.tmp"
         try:
-            with staged.open("wb") as stream:
-                stream.write(packed.getbuffer())
-                stream.flush()
-                os.fsync(stream.fileno())
-            staged.replace(folder / CHECKPOINT)
+            with replacing(folder / CHECKPOINT, durable=True, sole_writer=True) as temporary:
+                temporary.write_bytes(packed.getbuffer())
         except OSError as error:
-            staged.unlink(missing_ok=True)
             kept = "the one before is kept" if (folder / CHECKPOINT).exists() else "there is none yet"
             raise ConfigError(f"{folder}: the checkpoint cannot be written ({error.strerror}); {kept}") from None
 

@@ -12,10 +12,11 @@ from mlflow import MlflowClient
 from mlflow.data.pandas_dataset import from_pandas
 from mlflow.exceptions import MlflowException
 
-from pipelines.config import TrainConfig
+from pipelines.config import TrainConfig, ValidationSection
 from pipelines.errors import ConfigError
 from pipelines.evaluation.records import Evaluation, Record
 from pipelines.manifest import manifest_digest
+from pipelines.training.films import Cohort
 from pipelines.version import code_version
 
 STORE: Final = "mlflow.db"
@@ -124,7 +125,9 @@ class Tracker:
 
 
 @contextmanager
-def open_tracker(config: TrainConfig, union: pd.DataFrame, *, resume: bool, active: bool) -> Iterator[Tracker]:
+def open_tracker(
+    config: TrainConfig, union: pd.DataFrame, cohorts: Mapping[str, Cohort], *, resume: bool, active: bool
+) -> Iterator[Tracker]:
     """Open (or, when resuming, reopen) the MLflow run of a training run.
 
     Raises:
@@ -141,7 +144,7 @@ def open_tracker(config: TrainConfig, union: pd.DataFrame, *, resume: bool, acti
         run_id = None
     with mlflow.start_run(run_id=run_id, run_name=config.name, log_system_metrics=True) as run:
         if run_id is None:
-            _describe(config, union)
+            _describe(config, union, cohorts)
             known.write_text(run.info.run_id + "\n")
         yield Tracker(config, client, run.info.run_id)
 
@@ -163,16 +166,14 @@ def _run_exists(client: MlflowClient, run_id: str) -> bool:
         return False
 
 
-def _describe(config: TrainConfig, union: pd.DataFrame) -> None:
+def _describe(config: TrainConfig, union: pd.DataFrame, cohorts: Mapping[str, Cohort]) -> None:
     mlflow.log_params(flatten(config.model_dump(mode="json", exclude={"out": True, "data": True, "tracking": {"uri"}})))
     mlflow.set_tags({"code_version": code_version(), "manifest_digest": manifest_digest(union)})
-    for split in ("train", "val"):
-        rows = union[union["split"] == split]
-        public = rows[list(_PUBLIC_COLUMNS)].reset_index(drop=True)
-        name = "+".join(sorted(rows["dataset"].unique()))
-        source = "; ".join(data.manifest.name for data in config.data)
-        digest = manifest_digest(rows.reset_index(drop=True))[:16]
-        mlflow.log_input(from_pandas(public, source=source, name=name, digest=digest), context=split)
+    source = "; ".join(data.manifest.name for data in config.data)
+    for split, cohort in cohorts.items():
+        public = cohort.rows[list(_PUBLIC_COLUMNS)]
+        name = "+".join(sorted(cohort.rows["dataset"].unique()))
+        mlflow.log_input(from_pandas(public, source=source, name=name, digest=cohort.digest[:16]), context=split)
     mlflow.log_artifact(str(config.out / "config.yaml"))
 
 
@@ -205,13 +206,16 @@ def register(tracker: Tracker, version: int, *, value: float, cohort_digest: str
     tags = {_METRIC_TAG: metric, _VALUE_TAG: repr(value), _COHORT_TAG: cohort_digest}
     for key, text in tags.items():
         tracker.client.set_model_version_tag(name, str(version), key, text)
-    promoted, why = _beats_champion(tracker.client, name, metric, value, cohort_digest)
+    promoted, why = _beats_champion(tracker.client, name, tracker.config.validation, value, cohort_digest)
     if promoted:
         tracker.client.set_registered_model_alias(name, CHAMPION, str(version))
     return Registered(name=name, version=version, champion=promoted, why=why)
 
 
-def _beats_champion(client: MlflowClient, name: str, metric: str, value: float, cohort_digest: str) -> tuple[bool, str]:
+def _beats_champion(
+    client: MlflowClient, name: str, watched: ValidationSection, value: float, cohort_digest: str
+) -> tuple[bool, str]:
+    metric = watched.monitor
     try:
         champion = client.get_model_version_by_alias(name, CHAMPION)
     except MlflowException:
@@ -222,7 +226,7 @@ def _beats_champion(client: MlflowClient, name: str, metric: str, value: float, 
     if tags.get(_COHORT_TAG) != cohort_digest:
         return False, f"champion version {champion.version} was judged on other validation films"
     present = float(tags[_VALUE_TAG])
-    better = value < present if metric == "val_loss" else value > present
+    better = watched.improves(value, on=present)
     verb = "beats" if better else "does not beat"
     return better, f"{metric} {value:.4f} {verb} {present:.4f} of champion version {champion.version}"
 

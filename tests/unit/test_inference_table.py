@@ -11,8 +11,9 @@ import pytest
 from pipelines.errors import CxrError
 from pipelines.evaluation.predictions import COLUMNS, SCHEMA
 from pipelines.evaluation.tables import read_table
-from pipelines.inference.outputs import read_json, replacing, write_json
+from pipelines.inference.outputs import read_json, write_json
 from pipelines.inference.table import part_file, read_part, to_table, write_part, write_tables
+from pipelines.system import replacing
 
 NASTY = ["=1+1", "+x", "-x", "@x", "\tx", "'x", 'say "x"', "a,b", "line\nbreak", "cr\rx", "é", " x ", "NA", "plain"]
 
