@@ -8,6 +8,7 @@ spread over processes, without changing what any film looks like.
 import itertools
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,7 +32,7 @@ _FULL_CELL: Final = 0.4
 """Share of a map cell inside a box from which the cell counts as wholly diseased: a 6 mm nodule fills no cell."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Cohort:
     """The rows of one split and where their files are."""
 
@@ -41,8 +42,11 @@ class Cohort:
     """Absolute path of each row."""
     labels: NDArray[np.float32]
     """``[n, F]`` 1, 0 or NaN."""
-    digest: str
-    """`manifest_digest` of the rows."""
+
+    @cached_property
+    def digest(self) -> str:
+        """`manifest_digest` of the rows; worked out once, and only where it is asked for."""
+        return manifest_digest(self.rows)
 
 
 def load_cohorts(config: TrainConfig) -> tuple[pd.DataFrame, dict[str, Cohort]]:
@@ -66,7 +70,7 @@ def load_cohorts(config: TrainConfig) -> tuple[pd.DataFrame, dict[str, Cohort]]:
         rows = union.iloc[chosen].reset_index(drop=True)
         paths = tuple(folders[index] / path for index, path in zip(chosen, rows["path"], strict=True))
         labels = rows[list(config.findings)].to_numpy(dtype=np.float32, na_value=np.nan)
-        cohorts[split] = Cohort(rows, paths, labels, manifest_digest(rows))
+        cohorts[split] = Cohort(rows, paths, labels)
         _require_usable(cohorts[split], split, config)
     return union, cohorts
 
