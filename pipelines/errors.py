@@ -27,6 +27,12 @@ class Reason(StrEnum):
     """More than one frame: not a single film."""
     WRONG_MODALITY = "wrong_modality"
     """Not a projection radiograph (a CT or MR slice, an ultrasound)."""
+    WRONG_BODY_PART = "wrong_body_part"
+    """The header names a body part that is not the chest."""
+    LATERAL = "lateral"
+    """A lateral view, where the model reads frontal films."""
+    AGE_OUTSIDE_USE = "age_outside_use"
+    """The patient's age lies outside the model's intended use."""
     TRUNCATED = "truncated"
     """The file ends before its pixels do."""
     CORRUPT = "corrupt"
@@ -36,16 +42,29 @@ class Reason(StrEnum):
     TOO_LARGE = "too_large"
     """More pixels than any radiographic detector has."""
     BLANK = "blank"
-    """All pixels have one value: nothing was imaged."""
+    """All pixels have one value, or nearly all are black or white: nothing was imaged, or it was clipped away."""
+    NO_CONTRAST = "no_contrast"
+    """The pixels vary too little to show an anatomy."""
+    ATYPICAL = "atypical"
+    """Does not look like the films that the model was trained on."""
+    TIMED_OUT = "timed_out"
+    """Reading it took longer than one film may take."""
+    DECODER_CRASHED = "decoder_crashed"
+    """Its decoder ended the process that ran it, or ran out of memory."""
 
 
 REJECTED_REASONS: frozenset[Reason] = frozenset(
     {
         Reason.SEVERAL_FRAMES,
         Reason.WRONG_MODALITY,
+        Reason.WRONG_BODY_PART,
+        Reason.LATERAL,
+        Reason.AGE_OUTSIDE_USE,
         Reason.TOO_SMALL,
         Reason.TOO_LARGE,
         Reason.BLANK,
+        Reason.NO_CONTRAST,
+        Reason.ATYPICAL,
         Reason.UNSUPPORTED_IMAGE,
     }
 )

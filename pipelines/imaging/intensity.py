@@ -7,7 +7,7 @@ Source: DICOM PS3.3, C.11.1 (modality LUT), C.11.2 (VOI LUT), C.7.6.3.1.2 (photo
 
 import math
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -171,23 +171,6 @@ class Intensity:
 def _has_contrast(display: Floats) -> bool:
     """False where all display values are one float32: the window or table lies beside the film's values."""
     return bool(np.ptp(display.astype(np.float32)) > 0)
-
-
-def to_display(cells: NDArray[Any], intensity: Intensity) -> NDArray[np.float32]:
-    """Map cell patterns to display values.
-
-    Args:
-        cells: unsigned ``[rows, columns]``, each below 2**bits_stored.
-        intensity: how.
-
-    Returns:
-        float32 ``[rows, columns]`` in [0, 1], dense tissue bright.
-
-    Raises:
-        FilmError: blank.
-    """
-    counts = np.bincount(cells.ravel(), minlength=1 << intensity.bits_stored)
-    return np.asarray(intensity.table(counts)[cells])
 
 
 def _robust(values: Floats, counts: Counts) -> Floats:

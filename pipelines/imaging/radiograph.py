@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 from pipelines.errors import Reason
 from pipelines.imaging import tags
 from pipelines.imaging.decode import decode_cells
+from pipelines.imaging.dicom_facts import dicom_facts
 from pipelines.imaging.dicom_file import DicomFile
-from pipelines.imaging.facts import FilmFacts, dicom_facts, raster_facts
+from pipelines.imaging.display import to_display
 from pipelines.imaging.film_error import FilmError
-from pipelines.imaging.intensity import Intensity, to_display
+from pipelines.imaging.film_facts import FilmFacts
+from pipelines.imaging.intensity import Intensity
 from pipelines.imaging.layout import Layout, check_film
-from pipelines.imaging.raster import read_raster
+from pipelines.imaging.raster import raster_facts, read_raster
 from pipelines.imaging.source import Format, open_image
 
 

@@ -21,6 +21,7 @@ from pipelines.errors import Reason
 from pipelines.imaging.codestream import jpeg_exif, jpeg_info, require_end
 from pipelines.imaging.decode import LUMA
 from pipelines.imaging.film_error import FilmError
+from pipelines.imaging.film_facts import FilmFacts
 from pipelines.imaging.layout import check_size
 from pipelines.imaging.source import Format
 
@@ -100,6 +101,18 @@ def read_raster(stream: BinaryIO, size: int, file_format: Format) -> tuple[Raste
     if header.photometric == "MONOCHROME1":
         grey = 1.0 - grey
     return header, np.ascontiguousarray(_upright(grey, header.orientation), dtype=np.float32)
+
+
+def raster_facts(header: RasterHeader) -> FilmFacts:
+    """Facts of a raster file, which knows little of its film."""
+    return FilmFacts(
+        rows=header.upright_rows,
+        columns=header.upright_columns,
+        photometric_interpretation=header.photometric,
+        bits_stored=header.bits,
+        transfer_syntax=header.file_format.value,
+        lossy=True if header.file_format is Format.JPEG else None,
+    )
 
 
 def _grey(samples: NDArray[Any], top: float) -> NDArray[np.float32]:

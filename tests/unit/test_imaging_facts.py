@@ -11,8 +11,8 @@ from pydicom import uid
 
 from pipelines.errors import Reason, UnreadableImage
 from pipelines.imaging import read_facts, read_radiograph
+from pipelines.imaging.dicom_facts import parse_age
 from pipelines.imaging.dicom_file import DicomFile
-from pipelines.imaging.facts import parse_age
 from tests.unit.dicom_films import film, smooth, write
 
 CELLS = smooth(12)

@@ -1,0 +1,38 @@
+"""What is known of a film besides its pixels: a short list that survives de-identification."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class FilmFacts:
+    """Facts of acquisition and storage; nothing here identifies a person, a place or a day.
+
+    Attributes:
+        rows: height of the stored matrix (of a raster file: after its EXIF orientation is honoured).
+        columns: its width.
+        view: PA, AP, LATERAL, or None where the file does not say.
+        sex: F, M or None.
+        age_years: in years; None where absent or not written as DICOM writes ages (``045Y``).
+        pixel_spacing_mm: distance between (rows, columns) in mm: PixelSpacing (which carries any correction for
+            magnification), else ImagerPixelSpacing (at the detector), else NominalScannedPixelSpacing (of the
+            scanned film); None where none of them is a pair of numbers in (0, 10].
+        manufacturer: of the equipment; None where absent or where the text does not look like a company's name.
+        modality: as written, where it is a short code; None otherwise.
+        photometric_interpretation: DICOM's term; raster files get the nearest one.
+        bits_stored: significant bits of a sample.
+        transfer_syntax: name of the coding: a DICOM transfer syntax, or PNG, JPEG or TIFF.
+        lossy: whether information was lost in compression; None where the file does not say.
+    """
+
+    rows: int
+    columns: int
+    view: str | None = None
+    sex: str | None = None
+    age_years: float | None = None
+    pixel_spacing_mm: tuple[float, float] | None = None
+    manufacturer: str | None = None
+    modality: str | None = None
+    photometric_interpretation: str | None = None
+    bits_stored: int | None = None
+    transfer_syntax: str = ""
+    lossy: bool | None = None
