@@ -4,10 +4,12 @@ from pipelines.imaging.facts import read_facts
 from pipelines.imaging.film_facts import FilmFacts
 from pipelines.imaging.fingerprint import hamming, pixel_hash, sha256_file
 from pipelines.imaging.geometry import Placement, to_longest, to_square
+from pipelines.imaging.orientation import Orientation
 from pipelines.imaging.radiograph import Radiograph, read_radiograph
 
 __all__ = [
     "FilmFacts",
+    "Orientation",
     "Placement",
     "Radiograph",
     "hamming",

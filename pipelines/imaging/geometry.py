@@ -1,22 +1,22 @@
 """Fit films into squares and pictures, and carry points and boxes there and back.
 
 Coordinates are continuous, at pixel edges: x to the right, y down, (0, 0) the upper left corner of the upper left
-pixel, (columns, rows) the lower right corner of the last.
+pixel, (columns, rows) the lower right corner of the last. *Stored* coordinates are those of the matrix in the file;
+pictures are upright.
 """
 
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.imaging.radiograph import Radiograph
+from pipelines.imaging.orientation import UPRIGHT, Coordinate, Orientation
 
 Pixels = NDArray[np.float32]
 Box = tuple[float, float, float, float]
 """x0, y0, x1, y1."""
-Coordinate = TypeVar("Coordinate", float, NDArray[np.float64])
 
 BACKGROUND: Final = 0.0
 
@@ -33,6 +33,7 @@ class Placement:
         left: columns of padding to its left.
         height: rows of the square that the film covers.
         width: columns of the square that it covers.
+        orientation: what turns the stored film upright, as it lies in the square.
     """
 
     rows: int
@@ -42,48 +43,59 @@ class Placement:
     left: int
     height: int
     width: int
+    orientation: Orientation = UPRIGHT
 
     @classmethod
-    def fit(cls, rows: int, columns: int, size: int) -> "Placement":
+    def fit(cls, rows: int, columns: int, size: int, orientation: Orientation = UPRIGHT) -> "Placement":
         """Place a film of `rows` x `columns` stored pixels into a square of `size` pixels (all at least 1)."""
         assert min(rows, columns, size) >= 1, f"sides must be at least 1, got {rows} x {columns} into {size}"
-        height, width = _scaled(rows, columns, size)
-        return cls(rows, columns, size, (size - height) // 2, (size - width) // 2, height, width)
+        height, width = _scaled(*orientation.shape(rows, columns), size)
+        return cls(rows, columns, size, (size - height) // 2, (size - width) // 2, height, width, orientation)
+
+    @property
+    def upright_shape(self) -> tuple[int, int]:
+        """Rows and columns of the film as it stands."""
+        return self.orientation.shape(self.rows, self.columns)
 
     def to_square(self, x: Coordinate, y: Coordinate) -> tuple[Coordinate, Coordinate]:
         """Stored coordinates -> coordinates in the square."""
-        return self.left + x * self.width / self.columns, self.top + y * self.height / self.rows
+        x, y = self.orientation.to_upright(x, y, rows=self.rows, columns=self.columns)
+        rows, columns = self.upright_shape
+        return self.left + x * self.width / columns, self.top + y * self.height / rows
 
     def to_stored(self, x: Coordinate, y: Coordinate) -> tuple[Coordinate, Coordinate]:
         """Coordinates in the square -> stored coordinates (outside the film where the padding is)."""
-        return (x - self.left) * self.columns / self.width, (y - self.top) * self.rows / self.height
+        rows, columns = self.upright_shape
+        x, y = (x - self.left) * columns / self.width, (y - self.top) * rows / self.height
+        return self.orientation.to_stored(x, y, rows=self.rows, columns=self.columns)
+
+    def to_picture(self, x: float, y: float, shape: tuple[int, ...]) -> tuple[float, float]:
+        """Stored coordinates -> coordinates in an upright picture of the film of (rows, columns) `shape`."""
+        x, y = self.orientation.to_upright(x, y, rows=self.rows, columns=self.columns)
+        rows, columns = self.upright_shape
+        return x * shape[1] / columns, y * shape[0] / rows
 
     def box_to_square(self, box: Box) -> Box:
         """A box in stored coordinates -> the same box in the square."""
         x0, y0 = self.to_square(box[0], box[1])
         x1, y1 = self.to_square(box[2], box[3])
-        return x0, y0, x1, y1
+        return min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
 
 
-def to_square(film: Radiograph | Pixels, size: int, *, stored_shape: tuple[int, int] | None = None) -> Pixels:
-    """Resize a film into a square, where `Placement.fit` of its stored shape says.
+def to_square(pixels: Pixels, place: Placement | int) -> Pixels:
+    """Resize a film into a square.
 
     Args:
-        film: a radiograph, or display values ``[rows, columns]``.
-        size: side of the square in pixels.
-        stored_shape: stored (rows, columns) of bare pixels that were decoded at less than full resolution; a
-            radiograph brings its own.
+        pixels: upright display values ``[rows, columns]``, of any resolution.
+        place: where the film lies (`Radiograph.placement`); or the side of the square in pixels, for pixels that are
+            all of the film there is.
 
     Returns:
         float32 ``[size, size]``, background 0.
     """
-    if isinstance(film, Radiograph):
-        pixels, shape = film.pixels, (film.facts.rows, film.facts.columns)
-    else:
-        pixels, shape = film, (film.shape[0], film.shape[1])
-    rows, columns = stored_shape or shape
-    place = Placement.fit(rows, columns, size)
-    square = np.full((size, size), BACKGROUND, dtype=np.float32)
+    if isinstance(place, int):
+        place = Placement.fit(pixels.shape[0], pixels.shape[1], place)
+    square = np.full((place.size, place.size), BACKGROUND, dtype=np.float32)
     square[place.top : place.top + place.height, place.left : place.left + place.width] = _resize(
         pixels, place.height, place.width
     )

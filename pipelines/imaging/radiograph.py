@@ -14,8 +14,10 @@ from pipelines.imaging.dicom_file import DicomFile
 from pipelines.imaging.display import to_display
 from pipelines.imaging.film_error import FilmError
 from pipelines.imaging.film_facts import FilmFacts
+from pipelines.imaging.geometry import Placement
 from pipelines.imaging.intensity import Intensity
 from pipelines.imaging.layout import Layout, check_film
+from pipelines.imaging.orientation import UPRIGHT, Orientation
 from pipelines.imaging.raster import raster_facts, read_raster
 from pipelines.imaging.source import Format, open_image
 
@@ -25,12 +27,18 @@ class Radiograph:
     """One film, ready to be shown.
 
     Attributes:
-        pixels: float32 ``[rows, columns]`` in [0, 1], rows downwards; dense tissue is bright, background is 0.
-        facts: what is known of it besides.
+        pixels: float32 ``[rows, columns]`` in [0, 1], upright, rows downwards; dense tissue is bright, background is 0.
+        facts: what is known of it besides; its rows and columns are those of the stored matrix.
+        orientation: how the stored matrix was turned upright.
     """
 
     pixels: NDArray[np.float32]
     facts: FilmFacts
+    orientation: Orientation = UPRIGHT
+
+    def placement(self, size: int) -> Placement:
+        """Where the film lies in a square of `size` pixels."""
+        return Placement.fit(self.facts.rows, self.facts.columns, size, self.orientation)
 
     @property
     def view(self) -> str | None:

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from pipelines.errors import CxrError, Reason, UnreadableImage
 from pipelines.evaluation.control import thumbnail_features
-from pipelines.imaging import read_radiograph, to_longest, to_square
+from pipelines.imaging import Placement, read_radiograph, to_longest, to_square
 from pipelines.system import usable_cores
 
 PART_FILMS: Final = 128
@@ -46,8 +46,8 @@ class DecodedFilm(NamedTuple):
 
     square: NDArray[np.float32]
     """``[size, size]`` display values in [0, 1]."""
-    stored_shape: tuple[int, int]
-    """Rows and columns of the stored matrix."""
+    placement: Placement
+    """Where the film lies in it."""
     features: NDArray[np.float64] | None
     """``[261]``, where asked for."""
     picture: NDArray[np.uint8] | None
@@ -66,8 +66,8 @@ class DecodedBatch:
     """``[n]``; None where the film is usable."""
     images: Tensor
     """``[k, 1, size, size]`` float32 in [0, 1]."""
-    stored_shapes: list[tuple[int, int]]
-    """``[k]`` rows and columns."""
+    placements: list[Placement]
+    """``[k]``."""
     features: Tensor
     """``[k, 261]`` float64; ``[k, 0]`` where not asked for."""
     pictures: list[Tensor]
@@ -86,10 +86,10 @@ def read_film(file: Path, request: DecodeRequest) -> DecodedFilm:
         UnreadableImage: as `read_radiograph`.
     """
     radiograph = read_radiograph(file, max_side=request.size)
-    stored_shape = (radiograph.facts.rows, radiograph.facts.columns)
+    placement = radiograph.placement(request.size)
     return DecodedFilm(
-        to_square(radiograph.pixels, request.size, stored_shape=stored_shape),
-        stored_shape,
+        to_square(radiograph.pixels, placement),
+        placement,
         thumbnail_features(radiograph.pixels) if request.features else None,
         _picture(radiograph.pixels, request.picture_side) if request.picture_side else None,
     )
@@ -119,7 +119,7 @@ def decode_batch(files: Sequence[Path], positions: range, request: DecodeRequest
         states=states,
         refusals=[outcome if isinstance(outcome, Refusal) else None for outcome in outcomes],
         images=torch.from_numpy(squares)[:, None],
-        stored_shapes=[film.stored_shape for film in films],
+        placements=[film.placement for film in films],
         features=torch.from_numpy(np.stack(features)) if features else torch.empty(len(films), 0, dtype=torch.float64),
         # As tensors, because those cross from a worker in shared memory.
         pictures=[torch.from_numpy(film.picture) for film in films if film.picture is not None],

@@ -252,7 +252,7 @@ class _Run:
             # One film at a time: all maps of a large batch at input size would not fit small machines.
             enlarged = np.clip(enlarge_maps(scored.maps[film : film + 1], self.predictor.size)[0], 0.0, 1.0)
             maps = dict(zip(self.predictor.findings, enlarged, strict=True))
-            write_pictures(folder, row, batch.pictures[film].numpy(), maps, batch.stored_shapes[film])
+            write_pictures(folder, row, batch.pictures[film].numpy(), maps, batch.placements[film])
 
 
 def current_states(films: Sequence[FilmInput]) -> str:

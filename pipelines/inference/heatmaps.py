@@ -30,7 +30,7 @@ def write_pictures(
     row: Mapping[str, Any],
     picture: NDArray[np.uint8],
     maps: Mapping[str, NDArray[np.float32]],
-    stored_shape: tuple[int, int],
+    place: Placement,
 ) -> None:
     """Write a film's pictures under the names that `heatmap_file` gives.
 
@@ -39,33 +39,28 @@ def write_pictures(
         row: the film's row of the predictions table.
         picture: the film ``[h, w]``.
         maps: by finding, cell probabilities ``[size, size]`` on the network's square input.
-        stored_shape: rows and columns of the stored film.
+        place: where the film lies in that square.
     """
     _write_png(folder / heatmap_file(row["image_id"], "film"), Image.fromarray(picture))
-    rows, columns = stored_shape
     for finding, probabilities in maps.items():
-        overlay = Image.fromarray(lay_over(picture, film_part(probabilities, stored_shape, picture.shape)))
+        overlay = Image.fromarray(lay_over(picture, film_part(probabilities, place, picture.shape)))
         if row.get(f"flag_{finding}"):
-            x = row[f"peak_x_{finding}"] * picture.shape[1] / columns
-            y = row[f"peak_y_{finding}"] * picture.shape[0] / rows
+            x, y = place.to_picture(row[f"peak_x_{finding}"], row[f"peak_y_{finding}"], picture.shape)
             _mark(overlay, x, y)
         _write_png(folder / heatmap_file(row["image_id"], finding), overlay)
 
 
-def film_part(
-    probabilities: NDArray[np.float32], stored_shape: tuple[int, int], shape: tuple[int, ...]
-) -> NDArray[np.float32]:
+def film_part(probabilities: NDArray[np.float32], place: Placement, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Cut the film's part out of a map on the square input and resize it to a picture of the film.
 
     Args:
         probabilities: ``[size, size]``.
-        stored_shape: rows and columns of the stored film.
+        place: where the film lies in that square.
         shape: height and width of the picture.
 
     Returns:
         ``[h, w]`` in [0, 1], bilinear; pixel edges of map and picture coincide.
     """
-    place = Placement.fit(*stored_shape, probabilities.shape[0])
     part = probabilities[place.top : place.top + place.height, place.left : place.left + place.width]
     return np.asarray(cv2.resize(part, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
 

@@ -194,7 +194,7 @@ class Predictor:
             finding: calibration[finding].probability(logits[:, index]) for index, finding in enumerate(self.findings)
         }
         scores = triage_score(np.stack([probabilities[finding] for finding in self.findings], axis=1))
-        peaks = stored_peaks(maps, batch.stored_shapes, self.size)
+        peaks = stored_peaks(maps, batch.placements)
         control = control_scores(self.package.control, batch.features.numpy()) if self.package.control else {}
         films: list[dict[str, float | bool | str | None]] = []
         for film in range(len(logits)):

@@ -24,7 +24,7 @@ from torch.utils.data import Sampler
 
 from pipelines.config import TrainConfig
 from pipelines.errors import ManifestError, UnreadableImage
-from pipelines.imaging import Placement, read_radiograph
+from pipelines.imaging import Orientation, Placement, read_radiograph
 from pipelines.inference.decode import DecodeRequest, read_film
 from pipelines.manifest import guard_splits, manifest_digest, read_manifest, union_manifests
 
@@ -97,8 +97,9 @@ def _require_usable(cohort: Cohort, split: str, config: TrainConfig) -> None:
 class SquareFilmd(MapTransform):
     """Path → decoded, squared display values and what the shape-free control sees of the film.
 
-    ``image`` becomes float32 ``[1, size, size]`` in [0, 1]; ``thumbnail`` is float64 ``[261]``. The film
-    is read by inference's own `read_film`, so that no film is seen with other eyes in training.
+    ``image`` becomes float32 ``[1, size, size]`` in [0, 1]; ``thumbnail`` is float64 ``[261]``; ``stored`` holds rows,
+    columns and orientation of the stored film, as plain numbers that a cache on disk can hold. The film is read by
+    inference's own `read_film`, so that no film is seen with other eyes in training.
     """
 
     def __init__(self, size: int) -> None:
@@ -107,7 +108,14 @@ class SquareFilmd(MapTransform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         film = read_film(Path(data["image"]), DecodeRequest(self.size, features=True))
-        return {**data, "image": torch.from_numpy(film.square)[None], "thumbnail": torch.as_tensor(film.features)}
+        image, thumbnail = torch.from_numpy(film.square)[None], torch.as_tensor(film.features)
+        place = film.placement
+        return {
+            **data,
+            "image": image,
+            "thumbnail": thumbnail,
+            "stored": (place.rows, place.columns, *place.orientation),
+        }
 
 
 class RegionsFromBoxesd(MapTransform):
@@ -122,8 +130,8 @@ class RegionsFromBoxesd(MapTransform):
         regions = torch.zeros(len(self.findings), self.size, self.size)
         boxes = data["boxes"]
         if boxes:
-            rows, columns = data["stored_shape"]
-            placement = Placement.fit(rows, columns, self.size)
+            rows, columns, *turns = data["stored"]
+            placement = Placement.fit(rows, columns, self.size, Orientation(*map(bool, turns)))
             for box in boxes:
                 if box["finding"] in self.findings:
                     x0, y0, x1, y1 = placement.box_to_square((box["x0"], box["y0"], box["x1"], box["y1"]))
@@ -196,7 +204,7 @@ class TrainingFilms(torch.utils.data.Dataset[dict[str, Tensor]]):
         row = self.cohort.rows.iloc[index]
         item = self._cached(index)
         boxes = row["boxes"] if self.known[index].any() else None
-        item = self.regions({**item, "boxes": boxes, "stored_shape": (row["rows"], row["columns"])})
+        item = self.regions({**item, "boxes": boxes})
         if self.augment is not None:
             self.augment.set_random_state(seed=derived_seed(self.seed, epoch, index))
             item = self.augment(item)

@@ -99,9 +99,11 @@ def test_square_is_float32_in_range_with_black_padding(size: int) -> None:
 def test_reduced_pixels_are_placed_as_the_stored_film() -> None:
     full = noise(1000, 700)
     reduced = full.reshape(250, 4, 175, 4).mean((1, 3))
-    np.testing.assert_allclose(to_square(reduced, 125, stored_shape=(1000, 700)), to_square(full, 125), atol=0.02)
+    np.testing.assert_allclose(to_square(reduced, Placement.fit(1000, 700, 125)), to_square(full, 125), atol=0.02)
     radiograph = Radiograph(reduced, FilmFacts(rows=1000, columns=700))
-    np.testing.assert_array_equal(to_square(radiograph, 125), to_square(reduced, 125, stored_shape=(1000, 700)))
+    np.testing.assert_array_equal(
+        to_square(radiograph.pixels, radiograph.placement(125)), to_square(reduced, Placement.fit(1000, 700, 125))
+    )
 
 
 def test_inputs_are_not_changed() -> None:

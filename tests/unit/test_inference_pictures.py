@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from pipelines.evaluation.predictions import heatmap_file
-from pipelines.imaging import to_longest, to_square
+from pipelines.imaging import Orientation, Placement, to_longest, to_square
 from pipelines.inference.heatmaps import film_part, lay_over, write_pictures
 from pipelines.inference.placement import stored_peaks
 
@@ -25,7 +25,7 @@ def test_map_made_from_the_film_lies_on_the_film(shape):
     film = np.zeros(shape, np.float32)
     film[rows // 5 : rows // 5 + 40, columns // 2 : columns // 2 + 30] = 1.0
     picture = to_longest(film, 512)
-    back = film_part(to_square(film, 160), shape, picture.shape)
+    back = film_part(to_square(film, 160), Placement.fit(*shape, 160), picture.shape)
     assert back.shape == picture.shape
     expected = centre_of_mass(picture)
     # One pixel of the square input is 3.2 pixels of the picture; the centre must agree to a fraction of that.
@@ -41,20 +41,31 @@ def test_peak_is_in_stored_pixels(shape):
     y, x = np.mgrid[:rows, :columns] + 0.5
     film[:] = np.exp(-((x - x_true) ** 2 + (y - y_true) ** 2) / (2 * 20.0**2))
     maps = torch.from_numpy(to_square(film, 160))[None, None]
-    peaks = stored_peaks(maps, [shape], 160)
+    peaks = stored_peaks(maps, [Placement.fit(*shape, 160)])
     pixel = max(shape) / 160
     np.testing.assert_allclose(peaks[0, 0], (x_true, y_true), atol=pixel)
+
+
+@pytest.mark.parametrize("turns", [(t, r, c) for t in (False, True) for r in (False, True) for c in (False, True)])
+def test_peak_of_a_turned_film_is_in_stored_pixels(turns):
+    orientation = Orientation(*turns)
+    stored = np.zeros((300, 200), np.float32)
+    stored[60, 150] = 1.0
+    place = Placement.fit(300, 200, 300, orientation)
+    maps = torch.from_numpy(to_square(np.ascontiguousarray(orientation.apply(stored)), place))[None, None]
+    np.testing.assert_allclose(stored_peaks(maps, [place])[0, 0], (150.5, 60.5), atol=1e-6)
 
 
 def test_peak_on_the_background_does_not_count():
     maps = torch.full((1, 1, 8, 8), -5.0)
     maps[0, 0, 4, 0] = 9.0  # left of a film that is half as wide as the square
     maps[0, 0, 4, 3] = 1.0
-    np.testing.assert_allclose(stored_peaks(maps, [(800, 400)], 64), [[[150.0, 450.0]]])
+    np.testing.assert_allclose(stored_peaks(maps, [Placement.fit(800, 400, 64)]), [[[150.0, 450.0]]])
 
 
 def test_peak_of_a_film_thinner_than_a_cell_stays_on_it():
-    peaks = stored_peaks(torch.randn(1, 2, 4, 4, generator=torch.Generator().manual_seed(3)), [(6400, 64)], 64)
+    maps = torch.randn(1, 2, 4, 4, generator=torch.Generator().manual_seed(3))
+    peaks = stored_peaks(maps, [Placement.fit(6400, 64, 64)])
     assert ((peaks >= 0) & (peaks <= (64, 6400))).all()
 
 
@@ -73,7 +84,7 @@ def test_peak_is_marked_only_where_flagged(tmp_path):
     picture = np.full((512, 256), 90, np.uint8)
     maps = {"tb": np.zeros((64, 64), np.float32), "nodule": np.zeros((64, 64), np.float32)}
     row = {"image_id": "a/b", "flag_tb": True, "peak_x_tb": 500.0, "peak_y_tb": 1000.0, "flag_nodule": False}
-    write_pictures(tmp_path, row, picture, maps, (2000, 1000))
+    write_pictures(tmp_path, row, picture, maps, Placement.fit(2000, 1000, 64))
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         heatmap_file("a/b", layer) for layer in ("film", "tb", "nodule")
     )

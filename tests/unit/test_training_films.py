@@ -111,10 +111,19 @@ def test_where_no_box_is_drawn_for_a_positive_or_the_label_is_unknown_the_map_is
 def test_boxes_follow_the_film_onto_the_square() -> None:
     regions = RegionsFromBoxesd(["tb"], 100)
     box = {"finding": "tb", "x0": 0, "y0": 0, "x1": 100, "y1": 200}
-    placed = regions({"boxes": [box], "stored_shape": (200, 100)})["regions"][0]
+    placed = regions({"boxes": [box], "stored": (200, 100, False, False, False)})["regions"][0]
     # A film twice as high as wide fills the middle half of the square.
     assert placed[:, 25:75].all()
     assert placed.sum() == 100 * 50
+
+
+def test_boxes_follow_a_film_that_is_stored_lying_down() -> None:
+    regions = RegionsFromBoxesd(["tb"], 100)
+    box = {"finding": "tb", "x0": 0, "y0": 0, "x1": 20, "y1": 10}
+    # Stored rows are upright columns, and the last of them comes first: stored (0, 0) is the upper right corner.
+    placed = regions({"boxes": [box], "stored": (100, 100, True, False, True)})["regions"][0]
+    assert placed[:20, 90:].all()
+    assert placed.sum() == 20 * 10
 
 
 def test_film_and_region_move_together() -> None:
