@@ -125,6 +125,22 @@ class ValidationSection(_Section):
         return value < on if self.monitor == "val_loss" else value > on
 
 
+class IntendedUseSection(_Section):
+    """Whom the model is meant for: trained on, locked on, and refused elsewhere. Frontal films only, always."""
+
+    min_age_years: float | None = Field(15.0, ge=0, le=120)
+    """Youngest patient, where the age is known; WHO's recommendation for reading by computer begins at 15 years."""
+    max_age_years: float | None = Field(None, ge=0, le=120)
+    """Oldest patient, where the age is known; null for no limit."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "IntendedUseSection":
+        limits = self.min_age_years, self.max_age_years
+        if limits[0] is not None and limits[1] is not None and limits[0] > limits[1]:
+            raise ValueError(f"min_age_years is {limits[0]:g}, above max_age_years {limits[1]:g}")
+        return self
+
+
 class HardwareSection(_Section):
     """Where it runs."""
 
@@ -170,6 +186,7 @@ class TrainConfig(_Section):
     augmentation: AugmentationSection = AugmentationSection()
     optimisation: OptimisationSection = OptimisationSection()
     validation: ValidationSection = ValidationSection()
+    intended_use: IntendedUseSection = IntendedUseSection()
     hardware: HardwareSection = HardwareSection()
     tracking: TrackingSection = TrackingSection()
 

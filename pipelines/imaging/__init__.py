@@ -4,11 +4,13 @@ from pipelines.imaging.facts import read_facts
 from pipelines.imaging.film_facts import FilmFacts
 from pipelines.imaging.fingerprint import hamming, pixel_hash, sha256_file
 from pipelines.imaging.geometry import Placement, to_longest, to_square
+from pipelines.imaging.intended_use import IntendedUse
 from pipelines.imaging.orientation import Orientation
 from pipelines.imaging.radiograph import Radiograph, read_radiograph
 
 __all__ = [
     "FilmFacts",
+    "IntendedUse",
     "Orientation",
     "Placement",
     "Radiograph",

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from pipelines.errors import CxrError, Reason, UnreadableImage
 from pipelines.evaluation.control import thumbnail_features
-from pipelines.imaging import Placement, read_radiograph, to_longest, to_square
+from pipelines.imaging import FilmFacts, IntendedUse, Placement, read_radiograph, to_longest, to_square
 from pipelines.system import usable_cores
 
 PART_FILMS: Final = 128
@@ -32,6 +32,8 @@ class DecodeRequest:
     """Also what the shape-free control sees."""
     picture_side: int | None = None
     """Longer side of a picture to show heat maps on; None for no picture."""
+    use: IntendedUse | None = None
+    """Films outside it are refused; None refuses none."""
 
 
 class Refusal(NamedTuple):

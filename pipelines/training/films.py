@@ -24,7 +24,7 @@ from torch.utils.data import Sampler
 
 from pipelines.config import TrainConfig
 from pipelines.errors import ManifestError, UnreadableImage
-from pipelines.imaging import Orientation, Placement, read_radiograph
+from pipelines.imaging import IntendedUse, Orientation, Placement, read_radiograph
 from pipelines.inference.decode import DecodeRequest, read_film
 from pipelines.manifest import guard_splits, manifest_digest, read_manifest, union_manifests
 
@@ -42,6 +42,8 @@ class Cohort:
     """Absolute path of each row."""
     labels: NDArray[np.float32]
     """``[n, F]`` 1, 0 or NaN."""
+    left_out: int = 0
+    """Rows of the split outside the intended use: lateral views, ages beyond its limits."""
 
     @cached_property
     def digest(self) -> str:
@@ -64,21 +66,36 @@ def load_cohorts(config: TrainConfig) -> tuple[pd.DataFrame, dict[str, Cohort]]:
         folders.extend([root] * len(frame))
     union = union_manifests(frames)
     guard_splits(union)
+    covered = _covered(union, config)
     cohorts = {}
     for split in ("train", "val"):
-        chosen = np.flatnonzero((union["split"] == split).to_numpy())
+        members = (union["split"] == split).to_numpy()
+        chosen = np.flatnonzero(members & covered)
         rows = union.iloc[chosen].reset_index(drop=True)
         paths = tuple(folders[index] / path for index, path in zip(chosen, rows["path"], strict=True))
         labels = rows[list(config.findings)].to_numpy(dtype=np.float32, na_value=np.nan)
-        cohorts[split] = Cohort(rows, paths, labels)
+        cohorts[split] = Cohort(rows, paths, labels, left_out=int((members & ~covered).sum()))
         _require_usable(cohorts[split], split, config)
     return union, cohorts
+
+
+def intended_use(config: TrainConfig) -> IntendedUse:
+    """What the model of a run is meant for."""
+    return IntendedUse(config.intended_use.min_age_years, config.intended_use.max_age_years)
+
+
+def _covered(frame: pd.DataFrame, config: TrainConfig) -> NDArray[np.bool_]:
+    use = intended_use(config)
+    views = [None if pd.isna(view) else str(view) for view in frame["view"]]
+    ages = [None if pd.isna(age) else float(age) for age in frame["age_years"]]
+    return np.array([use.covers(view=view, age_years=age) for view, age in zip(views, ages, strict=True)], dtype=bool)
 
 
 def _require_usable(cohort: Cohort, split: str, config: TrainConfig) -> None:
     names = ", ".join(str(source.manifest) for source in config.data)
     if not cohort.paths:
-        raise ManifestError(f"{names}: no row has split {split}; assign splits with `cxr manifest split`")
+        outside = f" within the intended use ({cohort.left_out} are outside)" if cohort.left_out else ""
+        raise ManifestError(f"{names}: no row{outside} has split {split}; assign splits with `cxr manifest split`")
     for finding, column in zip(config.findings, cohort.labels.T, strict=True):
         positive, negative = int((column == 1).sum()), int((column == 0).sum())
         if positive == 0 or negative == 0:

@@ -20,7 +20,8 @@ def plan_lines(config: TrainConfig) -> list[str]:
             f"{finding} {int((column == 1).sum())} positive / {int((column == 0).sum())} negative"
             for finding, column in zip(config.findings, cohort.labels.T, strict=True)
         )
-        lines.append(f"{split}: {len(cohort.paths):,} films; {known}")
+        left_out = f"; {cohort.left_out:,} outside the intended use are left out" if cohort.left_out else ""
+        lines.append(f"{split}: {len(cohort.paths):,} films; {known}{left_out}")
     films = sum(len(cohort.paths) for cohort in cohorts.values())
     steps = len(EpochBatches(len(cohorts["train"].paths), config.optimisation.batch_size, seed=config.seed))
     lines += [

@@ -70,6 +70,7 @@ def test_the_resolved_configuration_reads_back_as_itself(config_file: Path, tmp_
         ("epochs", r"expected key=value"),
         ("data.0.root=${NOWHERE}/x", r"data\.0\.root: environment variable NOWHERE is not set"),
         ("name=a/b", r"name: found 'a/b'"),
+        ("intended_use.max_age_years=10", "min_age_years is 15, above max_age_years 10"),
     ],
 )
 def test_mistakes_are_named(config_file: Path, override: str, message: str) -> None:

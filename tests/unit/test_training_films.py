@@ -4,12 +4,15 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.config import AugmentationSection
+from pipelines.errors import ManifestError
+from pipelines.manifest import read_manifest, write_manifest
 from pipelines.training.augment import build_augmentation
 from pipelines.training.films import EpochBatches, RegionsFromBoxesd, TrainingFilms, build_cache, load_cohorts
 from tests.training_runs import tiny_config, write_cohort
@@ -142,3 +145,22 @@ def test_film_and_region_move_together() -> None:
 def test_everything_switched_off_is_no_augmentation() -> None:
     nothing = dict.fromkeys(AugmentationSection.model_fields, 0)
     assert build_augmentation(AugmentationSection(**nothing), 96) is None
+
+
+def test_films_outside_the_intended_use_are_left_out_and_counted(tmp_path: Path) -> None:
+    manifest = write_cohort(tmp_path / "a", films=48, name="a")
+    frame = read_manifest(manifest)
+    frame["age_years"] = pd.array([40.0, 14.9, 15.0, None] * 12, dtype=frame["age_years"].dtype)
+    frame.loc[0, "view"] = "LATERAL"
+    write_manifest(frame, manifest)
+    _, cohorts = load_cohorts(tiny_config(tmp_path / "run", manifest))
+    left_out = sum(cohort.left_out for cohort in cohorts.values())
+    assert left_out == 12 + 1
+    assert sum(len(cohort.paths) for cohort in cohorts.values()) == 48 - left_out
+    assert all((cohort.rows["age_years"].fillna(99) >= 15).all() for cohort in cohorts.values())
+    everyone = tiny_config(tmp_path / "run", manifest, intended_use={"min_age_years": None})
+    assert sum(cohort.left_out for cohort in load_cohorts(everyone)[1].values()) == 1
+    frame["age_years"] = 3.0
+    write_manifest(frame, manifest)
+    with pytest.raises(ManifestError, match=r"no row within the intended use \(32 are outside\) has split train"):
+        load_cohorts(tiny_config(tmp_path / "run", manifest))
