@@ -17,6 +17,7 @@ from pipelines.imaging.film_error import FilmError
 
 UNDEFINED: Final = 0xFFFFFFFF
 PIXEL_DATA: Final = 0x7FE00010
+_FLOAT_PIXEL_DATA: Final = frozenset({0x7FE00008, 0x7FE00009})  # never read, only noticed
 MAX_VALUE_BYTES: Final = 1 << 20
 """Longest value read: a look-up table of 65,536 16-bit entries is an eighth of it."""
 MAX_ELEMENTS: Final = 200_000
@@ -143,8 +144,17 @@ class Walker:
             raise FilmError(Reason.TRUNCATED, "the file ends inside its header")
         return ElementStart(tag, vr, struct.unpack(f"{encoding.order}I", long_length)[0])
 
-    def read(self, encoding: Encoding, wanted: Collection[int], end: int) -> tuple[Elements, ElementStart | None]:
+    def read(
+        self, encoding: Encoding, wanted: Collection[int], end: int, *, sequences: bool = True
+    ) -> tuple[Elements, ElementStart | None]:
         """Read the wanted elements from here to `end`, to the end of the item, or to the pixel data.
+
+        Args:
+            encoding: how they are written.
+            wanted: tags; of floating-point pixels no value is read, only that they are there.
+            end: offset behind the last element.
+            sequences: whether wanted sequences are read too; no sequence inside another one ever is, so that no
+                nesting can lead deeper than one call.
 
         Returns:
             The elements, and the head of PixelData if that is where the walk stopped (its value begins at the
@@ -157,11 +167,15 @@ class Walker:
                 return Elements(values, items), start
             if start.tag in (_ITEM_END, _SEQUENCE_END) or start.tag > PIXEL_DATA:
                 break
+            if start.tag in _FLOAT_PIXEL_DATA and start.tag in wanted:
+                values[start.tag] = Element(start.vr, b"", encoding.order)
+                break
             if start.tag not in wanted:
                 self.skip(start, encoding)
             elif start.vr == b"SQ" or start.length == UNDEFINED or self._holds_item(start, encoding):
-                item = self._first_item(start, encoding, wanted)
-                if item is not None:
+                if not sequences:
+                    self.skip(start, encoding)
+                elif (item := self._first_item(start, encoding, wanted)) is not None:
                     items[start.tag] = item
             else:
                 values[start.tag] = Element(start.vr, self._value(start), encoding.order)
@@ -219,7 +233,7 @@ class Walker:
         elements = None
         if item is not None and item.tag == _ITEM:
             item_end = end if item.length == UNDEFINED else min(end, self.stream.tell() + item.length)
-            elements, _ = self.read(inner, wanted, item_end)
+            elements, _ = self.read(inner, wanted, item_end, sequences=False)
         self.stream.seek(end)
         return elements
 

@@ -1,12 +1,21 @@
 """From stored values to display values: one table for each film, since a pixel's display value depends on its own only.
 
 The order is the standard's: modality LUT or rescale, then VOI LUT or window, then the presentation's polarity.
+
+A film stored FOR PROCESSING holds what a detector measured, and PixelIntensityRelationship says how that follows from
+the X-ray beam. Where such values are proportional to the beam (LIN) and no usable VOI LUT or window says how to show
+them, their logarithm is shown, as film and phosphor plates do: attenuation adds up in it. LOG values are logarithms
+already; DISP values are meant to be seen. PixelIntensityRelationshipSign gives the polarity of a film FOR PROCESSING:
++1 means that lower values got less beam, so dense tissue is low and is turned bright. A window or VOI LUT always
+belongs to the values as stored, since the relationship defines no transformation for presentation.
+
 Source: DICOM PS3.3, C.11.1 (modality LUT), C.11.2 (VOI LUT), C.7.6.3.1.2 (photometric interpretation), C.11.6
-(presentation LUT shape), C.7.5.1.1.2 (pixel padding).
+(presentation LUT shape), C.7.5.1.1.2 (pixel padding), C.8.11.3.1.2 (pixel intensity relationship).
 """
 
 import math
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -16,37 +25,18 @@ from pipelines.errors import Reason
 from pipelines.imaging import tags
 from pipelines.imaging.elements import Elements
 from pipelines.imaging.film_error import FilmError
-from pipelines.imaging.layout import Layout
+from pipelines.imaging.layout import Layout, is_computed_radiography, is_for_processing
+from pipelines.imaging.lut import Floats, Lut, sequence_lut, stored_values
 
-Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 ROBUST_PERCENTILES: Final = (0.5, 99.5)
 """Where a file has no usable window, these percentiles of its pixels (padding left out) become black and white."""
 
+_MAX_WINDOWS: Final = 16  # tried in turn; a header may list thousands
 _MIN_SLOPE: Final = 1e-12
 _MAX_RESCALE: Final = 1e12
 # Beyond these no detector's unit lies, and neighbouring values would melt into one.
-
-
-@dataclass(frozen=True)
-class Lut:
-    """A look-up table; values before its first input get the first entry, values behind its last the last.
-
-    Attributes:
-        first: the input value of the first entry.
-        entries: outputs.
-        top: the largest output its bit depth has.
-    """
-
-    first: int
-    entries: Floats
-    top: float
-
-    def __call__(self, values: Floats) -> Floats:
-        """Map values, rounded to whole ones."""
-        index = np.clip(np.rint(values) - self.first, 0, len(self.entries) - 1)
-        return np.asarray(self.entries[index.astype(np.int64)])
 
 
 @dataclass(frozen=True)
@@ -90,10 +80,11 @@ class Intensity:
         slope: of the rescale, never 0.
         intercept: of the rescale.
         modality_lut: in place of the rescale.
-        voi_lut: used before `window` where a film has both.
-        window: None where the header has no usable one.
+        voi_lut: used before `windows` where a film has both.
+        windows: in the header's order; the first that shows more than one grey is used.
         inverted: whether low values are bright (MONOCHROME1).
         padding: first and last stored value that is no part of the film.
+        beam: for values proportional to the X-ray beam: +1 where they rise with it, -1 where they fall; 0 for others.
     """
 
     bits_stored: int
@@ -102,32 +93,41 @@ class Intensity:
     intercept: float = 0.0
     modality_lut: Lut | None = None
     voi_lut: Lut | None = None
-    window: Window | None = None
+    windows: tuple[Window, ...] = ()
     inverted: bool = False
     padding: tuple[int, int] | None = None
+    beam: int = 0
 
     @classmethod
-    def of(cls, header: Elements, layout: Layout) -> "Intensity":
-        """Collect it from a header; raises `FilmError` (corrupt) where an attribute is unusable."""
+    def of(cls, header: Elements, layout: Layout, *, sop_class: str = "") -> "Intensity":
+        """Collect it from a header.
+
+        Args:
+            header: of the film.
+            layout: its pixels.
+            sop_class: UID of its SOP class; where '' only the header says whether it is FOR PROCESSING.
+
+        Raises:
+            FilmError: corrupt, where an attribute is unusable.
+        """
         slope, intercept = _rescale(header)
-        negative = layout.signed or intercept < 0 or slope < 0
+        modality_lut = sequence_lut(header, tags.MODALITY_LUT_SEQUENCE, "ModalityLUTSequence", signed=layout.signed)
+        lowest = -(1 << layout.bits_stored - 1) if layout.signed else 0
+        highest = lowest + (1 << layout.bits_stored) - 1
+        negative = modality_lut is None and min(lowest * slope, highest * slope) + intercept < 0
+        inverted, beam = _polarity(header, layout, sop_class, falling=modality_lut is None and slope < 0)
         return cls(
             bits_stored=layout.bits_stored,
             signed=layout.signed,
             slope=slope,
             intercept=intercept,
-            modality_lut=_lut(header, tags.MODALITY_LUT_SEQUENCE, "ModalityLUTSequence", signed=layout.signed),
-            voi_lut=_lut(header, tags.VOI_LUT_SEQUENCE, "VOILUTSequence", signed=negative),
-            window=_window(header),
-            inverted=_inverted(header, layout.photometric),
+            modality_lut=modality_lut,
+            voi_lut=sequence_lut(header, tags.VOI_LUT_SEQUENCE, "VOILUTSequence", signed=negative),
+            windows=_windows(header),
+            inverted=inverted,
             padding=_padding(header, layout),
+            beam=beam,
         )
-
-    def stored_values(self) -> NDArray[np.int64]:
-        """The stored value that each cell pattern 0 ... 2**bits_stored - 1 stands for."""
-        patterns = np.arange(1 << self.bits_stored, dtype=np.int64)
-        half = 1 << (self.bits_stored - 1)
-        return np.where(patterns >= half, patterns - 2 * half, patterns) if self.signed else patterns
 
     def table(self, counts: Counts) -> NDArray[np.float32]:
         """The display value of each cell pattern.
@@ -141,7 +141,7 @@ class Intensity:
         Raises:
             FilmError: blank, where all pixels that are not padding have one value.
         """
-        stored = self.stored_values()
+        stored = stored_values(self.bits_stored, signed=self.signed)
         film = np.ones(len(stored), dtype=bool)
         if self.padding is not None:
             film = (stored < self.padding[0]) | (stored > self.padding[1])
@@ -161,11 +161,26 @@ class Intensity:
             display = self.voi_lut(values) / self.voi_lut.top
             if _has_contrast(display[occurs]):
                 return display
-        if self.window is not None:
-            display = self.window(values)
+        for window in self.windows:
+            display = window(values)
             if _has_contrast(display[occurs]):
                 return display
+        if self.beam:
+            logarithms = self._logarithms(values)
+            if _has_contrast(logarithms[occurs]):
+                return _robust(logarithms, counts)
         return _robust(values, counts)
+
+    def _logarithms(self, values: Floats) -> Floats:
+        """The logarithm of the beam, rising or falling as the values do.
+
+        One step of the stored values is the smallest beam there is: a dead or fully shadowed pixel measures 0, and
+        an offset correction may go below.
+        """
+        step = 1.0 if self.modality_lut else abs(self.slope)
+        if self.beam > 0:
+            return np.log(np.maximum(values / step, 1.0))
+        return -np.log(np.maximum((values.max() - values) / step, 1.0))
 
 
 def _has_contrast(display: Floats) -> bool:
@@ -196,14 +211,28 @@ def _rescale(header: Elements) -> tuple[float, float]:
     return slope, intercept
 
 
-def _window(header: Elements) -> Window | None:
-    """The first window of several whose width is above 0; None where there is none."""
+def _windows(header: Elements) -> tuple[Window, ...]:
+    """The windows whose width is above 0; alternatives of which a viewer offers the first (C.11.2.1.2)."""
     function = header.text(tags.VOI_LUT_FUNCTION).upper()
     function = function if function in ("LINEAR_EXACT", "SIGMOID") else "LINEAR"
-    for center, width in zip(header.numbers(tags.WINDOW_CENTER), header.numbers(tags.WINDOW_WIDTH), strict=False):
-        if math.isfinite(center) and math.isfinite(width) and width > 0:
-            return Window(center, width, function)
-    return None
+    pairs = zip(header.numbers(tags.WINDOW_CENTER), header.numbers(tags.WINDOW_WIDTH), strict=False)
+    usable = (pair for pair in pairs if math.isfinite(pair[0]) and math.isfinite(pair[1]) and pair[1] > 0)
+    return tuple(Window(center, width, function) for center, width in islice(usable, _MAX_WINDOWS))
+
+
+def _polarity(header: Elements, layout: Layout, sop_class: str, *, falling: bool) -> tuple[bool, int]:
+    """Whether low modality values are bright, and how proportional ones follow the beam (`Intensity.beam`).
+
+    `falling` says that modality values fall where stored ones rise: the sign speaks of the stored ones.
+    """
+    processing = is_for_processing(header, sop_class)
+    sign = {1: 1, -1: -1, 0xFFFF: -1}.get(header.integer(tags.PIXEL_INTENSITY_RELATIONSHIP_SIGN) or 0, 0)
+    sign = -sign if falling else sign
+    inverted = sign > 0 if processing and sign else _inverted(header, layout.photometric)
+    linear = header.text(tags.PIXEL_INTENSITY_RELATIONSHIP).upper() == "LIN"
+    if not linear or not (processing or is_computed_radiography(sop_class)):
+        return inverted, 0
+    return inverted, sign or (1 if inverted else -1)
 
 
 def _inverted(header: Elements, photometric: str) -> bool:
@@ -217,28 +246,6 @@ def _inverted(header: Elements, photometric: str) -> bool:
     if shape in ("IDENTITY", "INVERSE"):
         return shape == "INVERSE"
     return photometric == "MONOCHROME1"
-
-
-def _lut(header: Elements, tag: int, keyword: str, *, signed: bool) -> Lut | None:
-    """The first table of a LUT sequence; None where the sequence is absent or empty."""
-    item = header.items.get(tag)
-    if item is None or not item.values:
-        return None
-    descriptor, data = item.integers(tags.LUT_DESCRIPTOR), item.values.get(tags.LUT_DATA)
-    if len(descriptor) != 3 or data is None:
-        raise FilmError(Reason.CORRUPT, f"{keyword} lacks a LUTDescriptor of three values or its LUTData")
-    count, first, bits = descriptor
-    count = count or 1 << 16
-    # The first input is signed where the values it maps are, whatever VR was written (C.11.1.1.1, C.11.2.1.1).
-    if first >= 1 << 15 and (signed or item.values[tags.LUT_DESCRIPTOR].vr == b"SS"):
-        first -= 1 << 16
-    packed = bits <= 8 and len(data.value) < 2 * count
-    entries = np.frombuffer(data.value[: count * (1 if packed else 2)], dtype=f"{data.order}u{1 if packed else 2}")
-    if len(entries) < count:
-        raise FilmError(Reason.CORRUPT, f"{keyword} has {len(entries)} entries, its LUTDescriptor says {count}")
-    # Some writers state fewer bits than their entries use; the entries are believed.
-    bits = max(bits if 1 <= bits <= 16 else 1, int(entries.max()).bit_length())
-    return Lut(first, entries.astype(np.float64), float((1 << bits) - 1))
 
 
 def _padding(header: Elements, layout: Layout) -> tuple[int, int] | None:

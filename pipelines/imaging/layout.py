@@ -8,6 +8,7 @@ from typing import Final
 
 from pipelines.errors import Reason
 from pipelines.imaging import tags
+from pipelines.imaging.body_part import OTHER_PARTS, body_part
 from pipelines.imaging.dicom_file import DicomFile
 from pipelines.imaging.elements import Elements
 from pipelines.imaging.film_error import FilmError
@@ -18,13 +19,14 @@ MAX_PIXELS: Final = 64_000_000
 """Pixels of the largest film: three times a 43 x 43 cm detector of 0.1 mm."""
 
 _COMPUTED = "1.2.840.10008.5.1.4.1.1.1"
+_DX_FOR_PROCESSING = f"{_COMPUTED}.1.1"
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _RADIOGRAPHY: Final = frozenset({"CR", "DX", "RG", "DR", "OT", ""})
 
 FILM_CLASSES: Final = {
     _COMPUTED: _RADIOGRAPHY,
     f"{_COMPUTED}.1": _RADIOGRAPHY,  # Digital X-Ray, for presentation
-    f"{_COMPUTED}.1.1": _RADIOGRAPHY,  # Digital X-Ray, for processing
+    _DX_FOR_PROCESSING: _RADIOGRAPHY,
     _SECONDARY_CAPTURE: _RADIOGRAPHY,
     f"{_SECONDARY_CAPTURE}.2": _RADIOGRAPHY,  # multi-frame greyscale byte, of one frame
     f"{_SECONDARY_CAPTURE}.3": _RADIOGRAPHY,  # multi-frame greyscale word, of one frame
@@ -44,7 +46,7 @@ PHOTOMETRIC_INTERPRETATIONS: Final = frozenset(
     | {"YBR_PARTIAL_420", "YBR_PARTIAL_422", "XYB", "HSV", "ARGB", "CMYK"}
 )
 _READ_IN: Final = {
-    1: frozenset({"MONOCHROME1", "MONOCHROME2"}),
+    1: frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"}),
     3: frozenset({"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT"}),
 }
 """Samples per pixel -> photometric interpretations that are shown; colour is a capture of a grey film."""
@@ -123,19 +125,24 @@ def check_film(file: DicomFile) -> None:
     """Refuse objects that are no single projection radiograph, from the header alone.
 
     Raises:
-        FilmError: no_pixel_data, wrong_modality or several_frames.
+        FilmError: no_pixel_data, wrong_modality, wrong_body_part, unsupported_image (pixels that are floating-point
+            numbers) or several_frames.
     """
     header = file.header
     if file.pixels_at is None and header.integer(tags.ROWS) is None:
         raise FilmError(Reason.NO_PIXEL_DATA, "a DICOM object without an image (no Rows, no PixelData)")
     modality = header.text(tags.MODALITY).upper()
-    sop_class = header.text(tags.SOP_CLASS_UID) or file.storage_class
+    sop_class = sop_class_of(file)
     quoted = modality if modality in _MODALITIES or not modality else "not a known code"
     if sop_class not in FILM_CLASSES:
         expected = "Computed Radiography, Digital X-Ray or Secondary Capture"
         raise FilmError(Reason.WRONG_MODALITY, f"SOPClassUID is not {expected} (Modality {quoted or 'absent'})")
     if modality not in FILM_CLASSES[sop_class]:
         raise FilmError(Reason.WRONG_MODALITY, f"Modality is {quoted}, expected CR, DX or RG")
+    _check_body_part(header)
+    if tags.FLOAT_PIXEL_DATA in header.values or tags.DOUBLE_FLOAT_PIXEL_DATA in header.values:
+        found = "the pixels are floating-point numbers (FloatPixelData or DoubleFloatPixelData)"
+        raise FilmError(Reason.UNSUPPORTED_IMAGE, f"{found}, expected PixelData")
     if file.pixels_at is None:
         raise FilmError(Reason.NO_PIXEL_DATA, "PixelData is absent")
     frames = header.text(tags.NUMBER_OF_FRAMES) or "1"
@@ -143,6 +150,29 @@ def check_film(file: DicomFile) -> None:
         raise FilmError(Reason.CORRUPT, "NumberOfFrames is not a positive whole number")
     if int(frames[:9]) > 1:
         raise FilmError(Reason.SEVERAL_FRAMES, f"NumberOfFrames is {int(frames[:9])}, expected one")
+
+
+def _check_body_part(header: Elements) -> None:
+    """Refuse what the header itself calls another part of the body; no term, or an unknown one, proves nothing."""
+    part = body_part(header.text(tags.BODY_PART_EXAMINED))
+    if part in OTHER_PARTS:
+        raise FilmError(Reason.WRONG_BODY_PART, f"BodyPartExamined is {part}, expected CHEST or a part of it")
+
+
+def sop_class_of(file: DicomFile) -> str:
+    """The SOP class UID of an object, from its data set or else its file meta information; '' where both lack it."""
+    return file.header.text(tags.SOP_CLASS_UID) or file.storage_class
+
+
+def is_for_processing(header: Elements, sop_class: str) -> bool:
+    """Whether the values are a detector's, not yet processed for presentation (C.8.11.1, PresentationIntentType)."""
+    intent = header.text(tags.PRESENTATION_INTENT_TYPE).upper()
+    return intent == "FOR PROCESSING" or sop_class == _DX_FOR_PROCESSING
+
+
+def is_computed_radiography(sop_class: str) -> bool:
+    """Whether an object is a Computed Radiography image, which says nothing of its processing."""
+    return sop_class == _COMPUTED
 
 
 def check_size(rows: int, columns: int) -> None:
@@ -171,5 +201,7 @@ def _colour_model(header: Elements) -> tuple[int, str]:
         raise FilmError(Reason.UNSUPPORTED_IMAGE, "PhotometricInterpretation is not a known term")
     if photometric not in _READ_IN.get(samples, frozenset()):
         found = f"PhotometricInterpretation is {photometric} with SamplesPerPixel {samples}"
-        raise FilmError(Reason.UNSUPPORTED_IMAGE, f"{found}, expected MONOCHROME1/2 with 1, or RGB or YBR with 3")
+        raise FilmError(
+            Reason.UNSUPPORTED_IMAGE, f"{found}, expected MONOCHROME1/2 or PALETTE COLOR with 1, or RGB or YBR with 3"
+        )
     return samples, photometric

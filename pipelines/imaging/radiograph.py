@@ -16,7 +16,8 @@ from pipelines.imaging.film_error import FilmError
 from pipelines.imaging.film_facts import FilmFacts
 from pipelines.imaging.geometry import Placement
 from pipelines.imaging.intensity import Intensity
-from pipelines.imaging.layout import Layout, check_film
+from pipelines.imaging.layout import Layout, check_film, sop_class_of
+from pipelines.imaging.lut import palette
 from pipelines.imaging.orientation import UPRIGHT, Orientation
 from pipelines.imaging.raster import raster_facts, read_raster
 from pipelines.imaging.source import Format, open_image
@@ -91,8 +92,12 @@ def _read_dicom(file: DicomFile) -> Radiograph:
     check_film(file)
     layout = Layout.of(file.header)
     cells = decode_cells(file, layout)
-    if layout.samples == 1:
-        pixels = to_display(cells, Intensity.of(file.header, layout))
+    if layout.photometric == "PALETTE COLOR":
+        pixels = palette(file.header, layout)[cells]
+        if pixels.min() == pixels.max():
+            raise FilmError(Reason.BLANK, "all pixels have one value")
+    elif layout.samples == 1:
+        pixels = to_display(cells, Intensity.of(file.header, layout, sop_class=sop_class_of(file)))
     else:
         # A colour capture is a screen: its values are display values, and windows do not apply (C.7.6.3.1.2).
         if cells.min() == cells.max():
