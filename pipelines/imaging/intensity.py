@@ -179,8 +179,8 @@ class Intensity:
         """
         step = 1.0 if self.modality_lut else abs(self.slope)
         if self.beam > 0:
-            return np.log(np.maximum(values / step, 1.0))
-        return -np.log(np.maximum((values.max() - values) / step, 1.0))
+            return np.asarray(np.log(np.maximum(values / step, 1.0)))
+        return np.asarray(-np.log(np.maximum((values.max() - values) / step, 1.0)))
 
 
 def _has_contrast(display: Floats) -> bool:
