@@ -13,6 +13,10 @@ _END_MARKER: Final = b"\xff\xd9"  # EOI of JPEG and JPEG-LS, EOC of JPEG 2000
 _SIZ: Final = b"\xff\x4f\xff\x51"
 # SOF0-SOF15 without DHT (C4), JPG (C8) and DAC (CC), and SOF55 of JPEG-LS.
 _FRAME_MARKERS: Final = (frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}) | {0xF7}
+_DCT_FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2})  # sequential and progressive, Huffman coded
+_DCT_HALVINGS: Final = 3  # 8 × 8 coefficients make 4 × 4, 2 × 2 or 1 × 1 pixels
+_COD: Final = 0xFF52
+_SOT: Final = 0xFF90
 _STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD9)})
 
 
@@ -26,6 +30,9 @@ class StreamInfo(NamedTuple):
         precision: bits per component.
         transformed: whether a JPEG's own markers say its three components are YCbCr (None where they say nothing).
         scans_at: offset where entropy-coded data begin.
+        signed: whether the components are signed (JPEG 2000 only).
+        halvings: how often a decoder can halve both sides by leaving out detail: the wavelet levels of JPEG 2000, the
+            DCT scales of JPEG with 8 bits; 0 where it must decode in full.
     """
 
     rows: int
@@ -34,6 +41,8 @@ class StreamInfo(NamedTuple):
     precision: int
     transformed: bool | None
     scans_at: int
+    signed: bool = False
+    halvings: int = 0
 
 
 def jpeg_info(data: bytes) -> StreamInfo:
@@ -44,6 +53,7 @@ def jpeg_info(data: bytes) -> StreamInfo:
     """
     frame: tuple[int, int, int, int] | None = None
     transformed: bool | None = None
+    halvings = 0
     at = 2
     while at + 4 <= len(data):
         if data[at] != 0xFF:
@@ -57,6 +67,7 @@ def jpeg_info(data: bytes) -> StreamInfo:
         if marker in _FRAME_MARKERS and len(body) >= 6:
             precision, rows, columns, samples = struct.unpack_from(">BHHB", body)
             frame = rows, columns, samples, precision
+            halvings = _DCT_HALVINGS if marker in _DCT_FRAMES and precision == 8 else 0
         elif marker == 0xE0 and body.startswith(b"JFIF\0"):
             transformed = True if transformed is None else transformed
         elif marker == 0xEE and body.startswith(b"Adobe") and len(body) >= 12:
@@ -64,7 +75,7 @@ def jpeg_info(data: bytes) -> StreamInfo:
         elif marker == 0xDA:
             if frame is None:
                 raise FilmError(Reason.CORRUPT, "the JPEG stream has no frame header")
-            return StreamInfo(*frame, transformed, at)
+            return StreamInfo(*frame, transformed, at, halvings=halvings)
         at += 2 + length
     raise FilmError(Reason.TRUNCATED, "the JPEG stream ends before its first scan")
 
@@ -83,11 +94,34 @@ def jpeg_exif(data: bytes) -> bytes:
 def jpeg_2000_info(data: bytes) -> StreamInfo:
     """Read the SIZ segment of a JPEG 2000 or HTJ2K code stream, bare or inside a JP2 box."""
     at = data.find(_SIZ)
-    if at < 0 or len(data) < at + 43:
+    if at < 0 or len(data) < at + 45:
         raise FilmError(Reason.CORRUPT, "the JPEG 2000 stream has no SIZ segment")
     right, bottom, left, top = struct.unpack_from(">4I", data, at + 8)
-    samples, depth = struct.unpack_from(">HB", data, at + 40)
-    return StreamInfo(bottom - top, right - left, samples, (depth & 0x7F) + 1, None, at)
+    tile_left, tile_top, samples, depth, x_step, y_step = struct.unpack_from(">2I H3B", data, at + 32)
+    # Off the canvas's origin or subsampled, the reduced grid is not the one that the rest of the program assumes.
+    plain = (left, top, tile_left, tile_top, x_step, y_step) == (0, 0, 0, 0, 1, 1)
+    return StreamInfo(
+        rows=bottom - top,
+        columns=right - left,
+        samples=samples,
+        precision=(depth & 0x7F) + 1,
+        transformed=None,
+        scans_at=at,
+        signed=bool(depth & 0x80),
+        halvings=_wavelet_levels(data, at + 2) if plain else 0,
+    )
+
+
+def _wavelet_levels(data: bytes, at: int) -> int:
+    """Decomposition levels that the main header's COD states; 0 where none is found before the first tile."""
+    while at + 4 <= len(data):
+        marker, length = struct.unpack_from(">HH", data, at)
+        if marker == _COD and at + 10 <= len(data):
+            return min(data[at + 9], 32)  # Table A.15; those of a component or tile of its own fail in the decoder
+        if marker == _SOT or marker < 0xFF00:
+            break
+        at += 2 + length
+    return 0
 
 
 def require_end(data: bytes, info: StreamInfo, what: str) -> None:

@@ -19,6 +19,7 @@ from pipelines.imaging.codestream import StreamInfo, jpeg_2000_info, jpeg_info, 
 from pipelines.imaging.dicom_file import DicomFile
 from pipelines.imaging.film_error import FilmError
 from pipelines.imaging.layout import Layout
+from pipelines.imaging.reduced import decode_reduced, halvings
 from pipelines.imaging.syntaxes import EXPLICIT_BIG_ENDIAN, SYNTAXES, Codec, Syntax
 
 Samples = NDArray[Any]
@@ -28,13 +29,20 @@ LUMA: Final = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 """ITU-R BT.601: the weights of Y in every YBR term of DICOM (PS3.3, C.7.6.3.1.2)."""
 
 
-def decode_cells(file: DicomFile, layout: Layout) -> NDArray[Any]:
+def decode_cells(file: DicomFile, layout: Layout, *, max_side: int | None = None) -> NDArray[Any]:
     """Decode the one frame of a film.
+
+    Args:
+        file: with the elements of `tags.DISPLAY`.
+        layout: of its pixels.
+        max_side: permits a stream that holds smaller resolutions (JPEG 2000, HTJ2K, 8-bit JPEG) to be decoded at the
+            smallest whose longer side has at least this many pixels, where `reduced.may_reduce` agrees.
 
     Returns:
         Grey films: unsigned integers ``[rows, columns]``, the BitsStored bits of each pixel without the overlay bits
-        around them, signed pixels still as two's complement patterns. Colour captures: float32 luma
-        ``[rows, columns]`` in [0, 2**BitsStored - 1].
+        around them, signed pixels still as two's complement patterns. Palette films: the indices. Colour captures:
+        float32 luma ``[rows, columns]`` in [0, 2**BitsStored - 1]. At a reduced resolution, on the same scale,
+        ``[ceil(rows / 2**n), ceil(columns / 2**n)]``.
 
     Raises:
         FilmError: unsupported_syntax, truncated or corrupt.
@@ -49,7 +57,7 @@ def decode_cells(file: DicomFile, layout: Layout) -> NDArray[Any]:
     else:
         stream = file.encapsulated_frame()
         info = _stream_info(syntax, stream, layout)
-        samples = _decode(syntax, stream, layout, info)
+        samples = _decode_no_more_than(max_side, syntax, file, layout, stream, info)
     if layout.samples == 3:
         return _luma(samples, is_rgb=not _is_ycc(layout, info), mask=(1 << layout.bits_stored) - 1)
     return _cells(samples, layout, info, lossy=syntax.lossy is not False)
@@ -109,6 +117,8 @@ def _native(file: DicomFile, layout: Layout) -> Samples:
         cells = np.frombuffer(data, dtype=f"{'>' if big else '<'}u{layout.cell_bytes}")
     if layout.photometric == "YBR_FULL_422":
         return cells.reshape(-1, 4)[:, :2].reshape(layout.rows, layout.columns)
+    if big:
+        cells = cells.astype(cells.dtype.newbyteorder("="))
     return _shaped(cells, layout)
 
 
@@ -137,6 +147,14 @@ def _stream_info(syntax: Syntax, stream: bytes, layout: Layout) -> StreamInfo:
         raise FilmError(Reason.UNSUPPORTED_IMAGE, f"the {syntax.codec.value} stream has {info.precision} bits, over 16")
     require_end(stream, info, syntax.codec.value)
     return info
+
+
+def _decode_no_more_than(
+    max_side: int | None, syntax: Syntax, file: DicomFile, layout: Layout, stream: bytes, info: StreamInfo
+) -> Samples:
+    count = 0 if max_side is None else halvings(file.header, layout, info, max_side)
+    reduced = decode_reduced(syntax.codec, stream, info, count) if count else None
+    return _decode(syntax, stream, layout, info) if reduced is None else reduced
 
 
 Decoder = Callable[[bytes, Layout, StreamInfo | None], Samples]

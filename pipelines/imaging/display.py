@@ -1,25 +1,126 @@
 """From the cells of one film to its display pixels."""
 
-from typing import Any
+from typing import Any, Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.imaging.intensity import Intensity
 
+_BAND_PIXELS: Final = 1 << 17
+"""Pixels mapped at a time: half a megabyte of float32 stays in the processor's cache until it is averaged."""
+_EXACT_COUNT: Final = 1 << 24
+"""OpenCV counts in whole numbers and returns float32, which holds every whole number up to this one."""
 
-def to_display(cells: NDArray[Any], intensity: Intensity) -> NDArray[np.float32]:
+_WHOLE: Final = 0.999
+"""Share of film from which a cell counts as film: less than 1 by what float32 sums may lack."""
+
+
+def to_display(
+    cells: NDArray[Any],
+    intensity: Intensity,
+    *,
+    area: NDArray[np.bool_] | None = None,
+    max_side: int | None = None,
+) -> NDArray[np.float32]:
     """Map cell patterns to display values.
+
+    Every cell counts towards percentiles and refusals, whatever `max_side` is.
 
     Args:
         cells: unsigned ``[rows, columns]``, each below 2**bits_stored.
         intensity: how.
+        area: True where there is film, ``[rows, columns]`` of the cells or, where those are reduced, of the stored
+            matrix. What lies outside becomes 0 and counts for nothing.
+        max_side: permits averaging of k × k display values, with the largest k that leaves the longer side at least
+            this many pixels.
 
     Returns:
-        float32 ``[rows, columns]`` in [0, 1], dense tissue bright.
+        float32 ``[ceil(rows / k), ceil(columns / k)]`` in [0, 1], dense tissue bright; it covers what the cells cover.
 
     Raises:
         FilmError: blank.
     """
-    counts = np.bincount(cells.ravel(), minlength=1 << intensity.bits_stored)
-    return np.asarray(intensity.table(counts)[cells])
+    cells = np.ascontiguousarray(cells, dtype=cells.dtype.newbyteorder("="))
+    share = None if area is None else _share(area, cells.shape)
+    film = None if share is None else (share >= _WHOLE).astype(np.uint8)
+    table = intensity.table(histogram(cells, intensity.bits_stored, film))
+    return _mapped(cells, table, share, _factor(cells.shape, max_side))
+
+
+def histogram(cells: NDArray[Any], bits: int, film: NDArray[np.uint8] | None = None) -> NDArray[np.int64]:
+    """How often each pattern of `bits` bits occurs.
+
+    Args:
+        cells: uint8 or uint16 ``[rows, columns]``, C order.
+        bits: 1 to 16.
+        film: 0 where a cell does not count, ``[rows, columns]``.
+
+    Returns:
+        ``[2**bits]``, exact.
+    """
+    counts = np.zeros(1 << bits, dtype=np.int64)
+    rows = max(1, _EXACT_COUNT // cells.shape[1])
+    for top in range(0, len(cells), rows):
+        mask = None if film is None else film[top : top + rows]
+        part = cv2.calcHist([cells[top : top + rows]], [0], mask, [1 << bits], [0, 1 << bits])
+        counts += part.ravel().astype(np.int64)
+    return counts
+
+
+def shrink(pixels: NDArray[np.float32], max_side: int | None) -> NDArray[np.float32]:
+    """Average k × k pixels, with the largest k that leaves the longer side at least `max_side` pixels.
+
+    Args:
+        pixels: float32 ``[rows, columns]``.
+        max_side: in pixels; None leaves the picture as it is.
+
+    Returns:
+        ``[ceil(rows / k), ceil(columns / k)]``, covering what `pixels` cover: where k does not divide a side, the
+        averages are of slightly less than k pixels.
+    """
+    factor = _factor(pixels.shape, max_side)
+    return pixels if factor == 1 else _averaged(np.ascontiguousarray(pixels), factor)
+
+
+def _factor(shape: tuple[int, ...], max_side: int | None) -> int:
+    return 1 if max_side is None else max(1, max(shape) // max_side)
+
+
+def _averaged(pixels: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+    rows, columns = (-(-side // factor) for side in pixels.shape)
+    return np.asarray(cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_AREA), dtype=np.float32)
+
+
+def _share(area: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """The fraction of each cell that is film."""
+    share = area.astype(np.float32)
+    if share.shape == shape:
+        return share
+    return np.asarray(cv2.resize(share, shape[::-1], interpolation=cv2.INTER_AREA), dtype=np.float32)
+
+
+def _mapped(
+    cells: NDArray[Any], table: NDArray[np.float32], share: NDArray[np.float32] | None, factor: int
+) -> NDArray[np.float32]:
+    """Look every cell up and average, band by band where `factor` divides both sides."""
+    wide = np.zeros(1 << (8 * cells.dtype.itemsize), dtype=np.float32)
+    wide[: len(table)] = table[: len(wide)]
+    rows, columns = cells.shape
+    if rows % factor or columns % factor:
+        return _averaged(_looked_up(cells, wide, share), factor)
+    display = np.empty((rows // factor, columns // factor), dtype=np.float32)
+    band = max(1, _BAND_PIXELS // columns // factor) * factor
+    for top in range(0, rows, band):
+        inside = slice(top, top + band)
+        values = _looked_up(cells[inside], wide, None if share is None else share[inside])
+        display[top // factor : (top + band) // factor] = values if factor == 1 else _averaged(values, factor)
+    return display
+
+
+def _looked_up(
+    cells: NDArray[Any], table: NDArray[np.float32], share: NDArray[np.float32] | None
+) -> NDArray[np.float32]:
+    values = np.asarray(cv2.LUT(cells, table), dtype=np.float32)
+    return values if share is None else np.multiply(values, share, out=values)

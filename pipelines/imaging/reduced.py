@@ -1,0 +1,153 @@
+"""Decoding no more of a film than will be looked at: resolution levels of JPEG 2000, DCT scales of JPEG.
+
+A reduced picture has ceil(rows / 2**n) × ceil(columns / 2**n) pixels and is taken to cover the stored matrix exactly;
+where 2**n does not divide a side, its far edge lies less than one reduced pixel outside.
+
+Averages are taken before the display table here, after it in a full decode. `may_reduce` says for which films that
+makes no difference that matters; every other film is decoded in full.
+"""
+
+import io
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+
+from pipelines.imaging.codestream import StreamInfo
+from pipelines.imaging.elements import Elements
+from pipelines.imaging.film_error import FilmError
+from pipelines.imaging.intensity import Intensity
+from pipelines.imaging.layout import Layout
+from pipelines.imaging.syntaxes import Codec
+
+_STEP_SHARE: Final = 64
+"""A display table that goes from black to white within this fraction of its range is a threshold, not a window."""
+_COLOUR_SEGMENTS: Final = frozenset({0xE0, 0xEE})  # JFIF and Adobe: they say what three components are
+
+
+def halvings(header: Elements, layout: Layout, info: StreamInfo, max_side: int) -> int:
+    """How often the sides of a film may be halved so that the longer one still has `max_side` pixels; 0 for not at all.
+
+    Args:
+        header: of the DICOM file.
+        layout: of its pixels.
+        info: of its code stream.
+        max_side: in pixels.
+    """
+    longer = max(info.rows, info.columns)
+    count = next((n for n in range(info.halvings, 0, -1) if _halved(longer, n) >= max_side), 0)
+    return count if count and may_reduce(header, layout, info) else 0
+
+
+def may_reduce(header: Elements, layout: Layout, info: StreamInfo) -> bool:
+    """Whether averages of this film's stored values mean what averages of its display values mean.
+
+    They do not for palette indices; where overlays or anything else may stand in bits above BitsStored; for two's
+    complement patterns; where padding would bleed into the film; and where the display table is not monotone or is as
+    steep as a threshold. Of colour captures only those are reduced whose stream says itself that it is YCbCr.
+    """
+    if layout.samples == 3:
+        return info.transformed is True
+    if layout.photometric not in ("MONOCHROME1", "MONOCHROME2"):
+        return False
+    if layout.signed or info.signed or info.precision > layout.bits_stored:
+        return False
+    try:
+        intensity = Intensity.of(header, layout)
+        table = intensity.table(np.ones(1 << layout.bits_stored, dtype=np.int64))
+    except FilmError:
+        return False  # the full decode finds the same fault, or a worse one
+    return intensity.padding is None and _is_gentle(table)
+
+
+def reduced_jpeg_2000(stream: bytes, info: StreamInfo, count: int) -> NDArray[Any]:
+    """Decode a grey JPEG 2000 or HTJ2K stream without its `count` finest wavelet levels.
+
+    Returns:
+        Unsigned integers ``[ceil(rows / 2**count), ceil(columns / 2**count)]`` on the scale of the full picture.
+
+    Raises:
+        OSError, ValueError or SyntaxError: whatever the decoder stumbles over.
+    """
+    picture = _Jpeg2000(io.BytesIO(stream[info.scans_at :]), info, count)
+    picture.load()
+    samples = np.asarray(picture)
+    # Pillow shifts samples to the top of their 8 or 16 bits.
+    return samples >> (samples.dtype.itemsize * 8 - info.precision)
+
+
+def reduced_jpeg(stream: bytes, info: StreamInfo, count: int) -> NDArray[Any]:
+    """Decode the luma of an 8-bit DCT stream from the low frequencies of its blocks.
+
+    Returns:
+        uint8 ``[ceil(rows / 2**count), ceil(columns / 2**count)]``.
+
+    Raises:
+        OSError, ValueError or SyntaxError: whatever the decoder stumbles over.
+    """
+    picture = JpegImageFile(io.BytesIO(_without_remarks(stream, info)))
+    scale = 1 << count
+    picture.draft("L", (info.columns // scale, info.rows // scale))
+    picture.load()
+    return np.asarray(picture)
+
+
+REDUCERS: Final = {
+    Codec.JPEG: reduced_jpeg,
+    Codec.JPEG_2000: reduced_jpeg_2000,
+    Codec.HTJ2K: reduced_jpeg_2000,
+}
+"""Codec -> its reduced decoder."""
+
+
+def decode_reduced(codec: Codec, stream: bytes, info: StreamInfo, count: int) -> NDArray[Any] | None:
+    """Decode a stream with both sides halved `count` times; None where that fails and the full decode must say why."""
+    try:
+        samples = REDUCERS[codec](stream, info, count)
+    except Exception:  # noqa: BLE001 - codecs raise what they like; the full decoders have the last word
+        return None
+    expected = (_halved(info.rows, count), _halved(info.columns, count))
+    return samples if samples.shape == expected and samples.dtype.kind == "u" else None
+
+
+class _Jpeg2000(Jpeg2KImageFile):
+    """A bare code stream to be decoded without its finest levels.
+
+    Made directly rather than by `Image.open`, so that neither Pillow's list of formats nor its size limit takes part:
+    the size has been checked by then.
+    """
+
+    def __init__(self, stream: io.BytesIO, info: StreamInfo, count: int) -> None:
+        super().__init__(stream)
+        self.reduce = count
+        # Pillow rounds the reduced size to the nearest, the standard (B.5) up: a multiple is the same either way.
+        self._size = _halved(info.columns, count) << count, _halved(info.rows, count) << count
+
+
+def _halved(side: int, count: int) -> int:
+    return -(-side >> count)
+
+
+def _is_gentle(table: NDArray[np.float32]) -> bool:
+    steps = np.diff(table)
+    if steps.min(initial=0.0) < 0 < steps.max(initial=0.0):
+        return False
+    reach = max(1, len(table) // _STEP_SHARE)
+    return bool(np.abs(table[reach:] - table[:-reach]).max(initial=0.0) < 1.0)
+
+
+def _without_remarks(stream: bytes, info: StreamInfo) -> bytes:
+    """The stream without comments and application segments, which Pillow would read and may warn about."""
+    kept, at = [stream[:2]], 2
+    while at < info.scans_at:
+        marker = stream[at + 1]
+        if marker == 0xFF or 0xD0 <= marker <= 0xD8 or marker == 0x01:
+            at += 1 if marker == 0xFF else 2
+            continue
+        end = at + 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
+        if marker in _COLOUR_SEGMENTS or not (0xE0 <= marker <= 0xEF or marker == 0xFE):
+            kept.append(stream[at:end])
+        at = end
+    return b"".join([*kept, stream[info.scans_at :]])
