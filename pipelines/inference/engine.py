@@ -22,7 +22,6 @@ from pipelines.inference.decode import (
     part_ranges,
     states_digest,
     stream_batches,
-    worker_death,
 )
 from pipelines.inference.heatmaps import PICTURE_SIDE, write_pictures
 from pipelines.inference.inputs import FilmInput, InputList, text_of
@@ -106,14 +105,16 @@ def predict_films(
         device: see `Predictor`.
         precision: see `Predictor`.
         batch_size: see `Predictor`.
-        workers: decoding processes; 0 decodes in this process, None chooses from the machine. Changes no score.
+        workers: decoding processes, None chooses from the machine. A film that crashes one, or takes longer than a
+            minute, costs one row; 0 decodes in this process, without that protection. Changes no score. A script needs
+            the usual ``if __name__ == "__main__":``.
         heatmaps: also write pictures of every usable film and its maps.
         restart: throw away what an earlier run left in `out`.
         progress: called after each batch.
 
     Raises:
         PackageError: the model cannot be used.
-        CxrError: the folder holds another run (and what differs), cannot be written, or a worker died.
+        CxrError: the folder holds another run (and what differs), cannot be written, or no decoding process starts.
     """
     started = time.perf_counter()
     if workers is not None and workers < 0:
@@ -140,8 +141,6 @@ def predict_films(
         )
         write_json(out / RUN_FILE, record)
         close_folder(out)
-    except RuntimeError as error:
-        raise worker_death(error) from None
     except OSError as error:
         what = error.strerror or type(error).__name__
         raise CxrError(

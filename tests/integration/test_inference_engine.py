@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from models.explain import map_peaks
+from pipelines import decoding
 from pipelines.errors import CxrError, PackageError, Reason
 from pipelines.evaluation.control import ControlModel, thumbnail_features
 from pipelines.evaluation.predictions import COLUMNS, heatmap_file
@@ -22,7 +23,8 @@ from pipelines.evaluation.tables import read_predictions
 from pipelines.imaging import Placement, read_radiograph, to_square
 from pipelines.inference import Predictor, collect_inputs, decode, engine, predict_films
 from pipelines.inference.decode import PART_FILMS, DecodeRequest, Refusal, decode_film
-from tests.inference_films import SIZE, film_pixels, mixed_folder, tiny_package, write_dicom, write_png
+from tests.hostile_tasks import hostile_film_task
+from tests.inference_films import SIZE, mixed_folder, tiny_package, write_dicom, write_png
 
 TABLES = ("predictions.parquet", "predictions.csv")
 
@@ -312,14 +314,14 @@ def test_broken_part_is_done_again(many, package, tmp_path):
 
 
 def test_unexpected_decoder_error_costs_one_row(mixed, package, tmp_path, monkeypatch):
-    real = decode.read_radiograph
+    real = decoding.read_radiograph
 
     def fragile(path, **options):
         if path.name == "film2.png":
             raise ZeroDivisionError("Doe^John")
         return real(path, **options)
 
-    monkeypatch.setattr(decode, "read_radiograph", fragile)
+    monkeypatch.setattr(decoding, "read_radiograph", fragile)
     run(mixed, package, tmp_path)
     table = pd.read_parquet(tmp_path / "predictions.parquet").set_index("image_id")
     assert table.loc["film2.png", "status"] == "error"
@@ -328,19 +330,34 @@ def test_unexpected_decoder_error_costs_one_row(mixed, package, tmp_path, monkey
     assert (table["status"] == "ok").sum() == 8
 
 
-def test_dead_worker_is_one_sentence_and_the_run_goes_on(many, package, tmp_path, monkeypatch):
-    real, here = decode.read_radiograph, os.getpid()
+def test_film_that_crashes_its_worker_costs_one_row(many, package, tmp_path, monkeypatch):
+    """The rows of all other films are the bytes they are without it."""
+    films = tmp_path / "films"
+    shutil.copytree(many, films)
+    shutil.copy(films / "film0.png", films / "film150segfault.png")
+    monkeypatch.setattr(decode, "film_task", hostile_film_task)
+    summary = run(films, package, tmp_path / "out", batch_size=1, workers=2)
+    assert summary.by_reason == {"decoder_crashed": 1, "not_an_image": 8}
+    run(many, package, tmp_path / "without", batch_size=1)
+    tables = {name: pd.read_parquet(tmp_path / name / "predictions.parquet") for name in ("out", "without")}
+    crashed = tables["out"]["image_id"] == "film150segfault.png"
+    assert tables["out"].loc[crashed, ["status", "reason", "detail"]].values.tolist() == [
+        ["error", "decoder_crashed", "its decoder ended the process that read it (SIGSEGV)"]
+    ]
+    rest = tables["out"][~crashed].reset_index(drop=True)
+    pd.testing.assert_frame_equal(rest, tables["without"], check_exact=True)
 
-    def deadly(path, **options):
-        if path.name == "film200.png" and os.getpid() != here:
-            os._exit(1)
-        return real(path, **options)
 
-    with monkeypatch.context() as patched:
-        patched.setattr(decode, "read_radiograph", deadly)
-        with pytest.raises(CxrError, match=r"a decoding worker died .* run the same command again"):
-            run(many, package, tmp_path, batch_size=16, workers=1)
-    assert run(many, package, tmp_path, batch_size=16).computed == 300 - PART_FILMS
+def test_processes_that_cannot_start_are_one_sentence(mixed, package, tmp_path, monkeypatch):
+    def unknown_elsewhere(file, *, request):
+        raise AssertionError
+
+    unknown_elsewhere.__qualname__ = unknown_elsewhere.__name__ = "nothing"
+    monkeypatch.setattr(decode, "nothing", unknown_elsewhere, raising=False)
+    unknown_elsewhere.__module__ = decode.__name__
+    monkeypatch.setattr(decode, "film_task", unknown_elsewhere)
+    with pytest.raises(CxrError, match="no process that reads films can be started"):
+        run(mixed, package, tmp_path, workers=1)
 
 
 def test_only_unreadable_films_still_make_a_table(package, tmp_path):
@@ -472,7 +489,7 @@ def test_signal_and_continue(many, package, tmp_path, number):
     _, errors = started.communicate(timeout=60)
     assert started.returncode == -number
     assert ("KeyboardInterrupt" in errors) == (number == signal.SIGINT)
-    # The loader's worker notices that its parent is gone; it writes nothing, so there is nothing to wait for.
+    # The worker notices that its parent is gone; it writes nothing, so there is nothing to wait for.
     assert not any((tmp_path / "out" / name).exists() for name in (*TABLES, "run.json"))
     continued = run(many, package, tmp_path / "out", batch_size=16)
     assert continued.computed == 300 - PART_FILMS

@@ -1,0 +1,56 @@
+"""What worker processes do in tests of the pool: films that crash, hang or swallow memory, by their name."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.decoding import DecodeRequest, ReadFilm, film_task
+
+
+def misbehave(name: str) -> None:
+    """Do what the name says."""
+    if "segfault" in name:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if "exit" in name:
+        os._exit(3)
+    if "hang" in name:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        time.sleep(600)
+    if "swallow" in name:
+        hoard = [np.ones(16 << 20, np.uint8) for _ in range(64)]
+        raise AssertionError(f"{len(hoard)} blocks were allowed")
+    if "mistake" in name:
+        raise ZeroDivisionError("a mistake in the program")
+    if "noise" in name:
+        os.write(1, b"NOISE-OUT")
+        os.write(2, b"NOISE-ERR")
+
+
+def name_task(name: str) -> tuple[str, int]:
+    """The name and the process that got it."""
+    misbehave(name)
+    return name, os.getpid()
+
+
+def crash_once(task: tuple[str, Path]) -> str:
+    """Crash for a film that has not been tried before, as if the system had killed the worker for want of memory."""
+    name, marks = task
+    if "unlucky" in name and not (marks / name).exists():
+        (marks / name).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return name
+
+
+def picture_task(number: int) -> NDArray[np.float32]:
+    """A megabyte that depends on the number."""
+    return np.full((512, 512), number, np.float32)
+
+
+def hostile_film_task(file: Path, *, request: DecodeRequest) -> ReadFilm:
+    """Read a film as inference does, unless its name says otherwise."""
+    misbehave(file.name)
+    return film_task(file, request=request)
