@@ -4,9 +4,11 @@ Nothing a decoder prints reaches the terminal: it may quote a header.
 """
 
 import contextlib
+import multiprocessing
 import os
 import pickle
 import signal
+import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -60,6 +62,7 @@ def work(
         memory: bytes of data this process may add to what it has; None for no limit.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _be_quiet()
     _limit(memory)
     try:
@@ -96,6 +99,13 @@ def _portable(error: Exception) -> Exception:
     return error
 
 
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
 def _be_quiet() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for descriptor in (1, 2):
@@ -127,7 +137,7 @@ def _data_bytes() -> int:
 
 
 def _end_after(seconds: float) -> None:
-    # The default action of SIGALRM ends the process without asking Python, which a decoder may keep from running: a
-    # hanging worker whose parent was killed must not hang for ever.
+    # The default action of SIGALRM ends the process without asking Python, which a decoder may keep from running: even
+    # a worker that hangs in such a decoder, and whose parent was killed, must not hang for ever.
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_REAL, seconds)

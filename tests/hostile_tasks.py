@@ -1,5 +1,6 @@
 """What worker processes do in tests of the pool: films that crash, hang or swallow memory, by their name."""
 
+import ctypes
 import os
 import signal
 import time
@@ -20,8 +21,10 @@ def misbehave(name: str) -> None:
     if "hang" in name:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         time.sleep(600)
+    if "stuck" in name:
+        ctypes.PyDLL(None).sleep(600)  # holds Python's lock, as some extension modules do
     if "swallow" in name:
-        hoard = [np.ones(16 << 20, np.uint8) for _ in range(64)]
+        hoard = [np.zeros(128 << 20, np.uint8) for _ in range(8)]
         raise AssertionError(f"{len(hoard)} blocks were allowed")
     if "mistake" in name:
         raise ZeroDivisionError("a mistake in the program")
