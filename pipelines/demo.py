@@ -110,7 +110,7 @@ class Demo:
         from pipelines.datasets import build_manifest
         from pipelines.manifest import split_manifest, write_manifest
 
-        frame = build_manifest("phantom", self.out / "films", progress=report)
+        frame = build_manifest("phantom", self.out / "films", hashes=True, progress=report)
         write_manifest(split_manifest(frame, fractions=FRACTIONS, seed=self.seed), self._manifest)
 
     def _train(self, report: Report) -> None:

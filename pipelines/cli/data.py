@@ -70,12 +70,16 @@ def build(
     allow_missing: Annotated[bool, typer.Option(help="Keep rows whose film is not on disk.")] = False,
     only_present: Annotated[bool, typer.Option(help="Keep only rows whose film is on disk.")] = False,
     hashes: Annotated[
-        bool, typer.Option(help="Digest files and pictures: needed to find duplicates, reads every film.")
-    ] = True,
+        bool,
+        typer.Option(
+            "--hashes/--no-hashes",
+            help="Also digest files and pictures, to find one picture in two splits; reads every film whole.",
+        ),
+    ] = False,
     option: Annotated[list[str] | None, typer.Option(help="name=value for this data set; see its card.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; all cores if left out.")] = None,
 ) -> None:
-    """Turn a data set's own files into a manifest.
+    """Turn a data set's own files into a manifest; of the films it reads the headers.
 
     Example: `cxr manifest build nih_cxr14 /data/nih --out nih.parquet --only-present`
     """

@@ -44,7 +44,7 @@ def build_manifest(
     *,
     allow_missing: bool = False,
     only_present: bool = False,
-    hashes: bool = True,
+    hashes: bool = False,
     workers: int | None = None,
     progress: Progress | None = None,
     options: Options | None = None,
@@ -56,9 +56,10 @@ def build_manifest(
         root: the data root: where the data set was unpacked. The manifest's paths are relative to it.
         allow_missing: keep rows whose file is not there (for tables of labels without films).
         only_present: leave out rows whose file is not there (for a part of a data set).
-        hashes: read every file on disk for ``sha256`` and ``pixel_hash``; without, only headers are read.
-        workers: processes that read files; None: one for each usable core. A script that asks for more than one needs
-            the usual ``if __name__ == "__main__":``.
+        hashes: read every file on disk whole for ``sha256`` and ``pixel_hash``, by which a picture in two splits is
+            found; without, only headers are read.
+        workers: processes that read files; None: one for each usable core. A script needs the usual
+            ``if __name__ == "__main__":``.
         progress: told (films read, films in all) after every film.
         options: choices of the adapter, such as ``{"consensus": "any"}``.
 

@@ -1,19 +1,18 @@
 """Facts of the image files on disk: size, hashes, and what their headers say, read in parallel processes."""
 
-import multiprocessing
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
 from pipelines.datasets.adapter import warn
 from pipelines.errors import UnreadableImage
+from pipelines.film_pool import FilmPool, Refusal
 from pipelines.imaging import pixel_hash, read_facts, read_radiograph, sha256_file
 from pipelines.manifest.schema import AGE_YEARS_RANGE, SEXES, VIEWS
 from pipelines.system import usable_cores
@@ -21,13 +20,14 @@ from pipelines.system import usable_cores
 Progress = Callable[[int, int], None]
 """Called with (films read, films in all)."""
 
-_FEW: Final = 64
-"""Below this many films, starting processes takes longer than reading."""
-_CHUNK: Final = 16
+_FEW: Final = 256
+"""Below this many headers, starting processes takes longer than reading."""
+_CHUNK: Final = 64
+"""Headers read on one errand: each takes a third of a millisecond."""
 _SQUARE_TOLERANCE: Final = 0.01
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FileFacts:
     """What one image file says; null where it does not, or could not be read."""
 
@@ -46,8 +46,13 @@ class FileFacts:
 COLUMNS: Final = tuple(f.name for f in fields(FileFacts) if f.metadata.get("column", True))
 
 
-def measure_file(path: Path, *, hashes: bool) -> FileFacts:
+_MEASURED: Final = ("rows", "columns", "sha256", "pixel_hash")
+"""What the file knows better than the data set's tables."""
+
+
+def measure_file(path: str | Path, *, hashes: bool) -> FileFacts:
     """Read one file; one that is not a usable film gives its reason instead of an error."""
+    path = Path(path)
     known: dict[str, object] = {}
     try:
         if hashes:
@@ -75,18 +80,13 @@ def _spacing(spacing: tuple[float, float] | None) -> float | None:
     return float(np.mean(spacing))
 
 
-def _facts_of(paths: list[Path], hashes: bool, workers: int) -> Iterator[FileFacts]:
-    measure = partial(measure_file, hashes=hashes)
-    if workers == 1 or len(paths) < _FEW:
-        yield from map(measure, paths)
-        return
-    # A fresh interpreter in each worker: a forked one may inherit a lock that a thread of the parent holds.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(max_workers=workers, mp_context=context)
-    try:
-        yield from pool.map(measure, paths, chunksize=_CHUNK)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)  # an interrupted run ends with the chunks under way
+def _facts_of(root: Path, paths: Sequence[str], hashes: bool, workers: int) -> Iterator[FileFacts]:
+    if not hashes and len(paths) < _FEW:
+        workers = 0  # no decoder is asked about headers, so there is none to be guarded against
+    task = partial(measure_file, hashes=hashes)
+    with FilmPool(task, workers=min(workers, len(paths)), chunk=1 if hashes else _CHUNK) as pool:
+        for found in pool.map(f"{root}/{path}" for path in paths):
+            yield FileFacts(refusal=str(found.reason)) if isinstance(found, Refusal) else found
 
 
 def fill_facts(
@@ -114,26 +114,28 @@ def fill_facts(
         without a pixel hash; a `DatasetWarning` counts them by reason.
     """
     positions = list(rows)
-    paths = [root / path for path in frame["path"].iloc[positions]]
-    facts = []
-    for done, fact in enumerate(_facts_of(paths, hashes, workers or usable_cores()), start=1):
-        facts.append(fact)
+    paths = frame["path"].iloc[positions].tolist()
+    columns = {name: frame[name].tolist() for name in COLUMNS}
+    refusals: Counter[str] = Counter()
+    first = ""
+    for done, fact in enumerate(_facts_of(root, paths, hashes, workers or usable_cores()), start=1):
+        _fill_row(columns, positions[done - 1], fact)
+        if fact.refusal is not None:
+            first = first or paths[done - 1]
+            refusals[fact.refusal] += 1
         if progress is not None:
             progress(done, len(paths))
-    filled = frame.copy()
-    for name in COLUMNS:
-        values = filled[name].tolist()
-        measured = name in ("rows", "columns", "sha256", "pixel_hash")
-        for position, fact in zip(positions, facts, strict=True):
-            value = getattr(fact, name)
-            if value is not None and (measured or pd.isna(values[position])):
-                values[position] = value
-        filled[name] = pd.Series(values, dtype=frame[name].dtype)
-    refusals = Counter(fact.refusal for fact in facts if fact.refusal)
+    filled = frame.assign(**{name: pd.Series(values, dtype=frame[name].dtype) for name, values in columns.items()})
     if refusals:
-        first = next(path for path, fact in zip(frame["path"].iloc[positions], facts, strict=True) if fact.refusal)
         counts = ", ".join(f"{count:,} {reason}" for reason, count in sorted(refusals.items()))
         warn(
-            f"{refusals.total():,} of {len(facts):,} files are no usable film and stay as rows ({counts}; e.g. {first})"
+            f"{refusals.total():,} of {len(paths):,} files are no usable film and stay as rows ({counts}; e.g. {first})"
         )
     return filled
+
+
+def _fill_row(columns: dict[str, list[Any]], position: int, fact: FileFacts) -> None:
+    for name, values in columns.items():
+        value = getattr(fact, name)
+        if value is not None and (name in _MEASURED or pd.isna(values[position])):
+            values[position] = value

@@ -14,6 +14,7 @@ did. Splitting keeps near pictures together, which costs nothing; where a manife
 `check_manifest` warns.
 """
 
+import warnings
 from collections.abc import Hashable, Iterable
 from typing import Any, Final
 
@@ -181,8 +182,30 @@ def look_alikes(frame: pd.DataFrame) -> list[Problem]:
     return found("look_alike_in_two_splits", message, shown, "warning")
 
 
+class HashWarning(UserWarning):
+    """Films that cannot be compared with others, because the manifest has no hashes of them."""
+
+
+def warn_without_hashes(frame: pd.DataFrame) -> None:
+    """Say, in one sentence, how many films no comparison of pictures can see.
+
+    Args:
+        frame: canonical.
+    """
+    blind = int((frame["sha256"].isna() & frame["pixel_hash"].isna()).sum())
+    if blind:
+        warnings.warn(
+            f"{blind:,} of {len(frame):,} films have no hashes, so a picture that is there twice cannot be kept out of "
+            "two splits (patients can); build the manifest with --hashes",
+            HashWarning,
+            stacklevel=3,
+        )
+
+
 def guard_splits(frame: pd.DataFrame) -> None:
     """Refuse a manifest whose splits share a patient or a picture.
+
+    Films without hashes cannot be compared: a `HashWarning` counts them.
 
     Args:
         frame: keeps the schema; rows without a split are in none.
@@ -191,4 +214,6 @@ def guard_splits(frame: pd.DataFrame) -> None:
         ManifestError: names how many patients and pictures are shared, with image ids.
     """
     canonical, _ = to_columns(frame)
+    if canonical["split"].nunique() > 1:
+        warn_without_hashes(canonical[canonical["split"].notna()])
     refuse(leaks(canonical), "manifest")

@@ -13,7 +13,8 @@ from pipelines.errors import ManifestError
 from pipelines.findings import FINDINGS
 from pipelines.manifest.columns import row_names
 from pipelines.manifest.files import conform
-from pipelines.manifest.leakage import guard_splits, linked_groups
+from pipelines.manifest.leakage import leaks, linked_groups, warn_without_hashes
+from pipelines.manifest.problems import refuse
 from pipelines.manifest.schema import SPLITS
 from pipelines.manifest.values import escapes
 
@@ -41,7 +42,7 @@ def split_manifest(
     Returns:
         The canonical frame in the order given, with ``split`` filled in every row. A `SplitWarning` tells which splits
         got no image, or no positive or no negative of a finding that the manifest has both of: that is a fact about
-        the data which the caller may accept, not an invalid split.
+        the data which the caller may accept, not an invalid split. A `HashWarning` counts films without hashes.
 
     Raises:
         ManifestError: fractions that are no shares, a kept split that also has a fraction or has no rows, or kept
@@ -54,6 +55,7 @@ def split_manifest(
     open_rows = np.flatnonzero(split == "")
     split[open_rows] = _assign(canonical.iloc[open_rows], groups[open_rows], fractions, seed)
     canonical["split"] = pd.Series(split, dtype=object)
+    warn_without_hashes(canonical)
     _warn_of_gaps(canonical, [*fractions, *keep])
     return canonical
 
@@ -75,7 +77,7 @@ def _check_request(frame: pd.DataFrame, fractions: Mapping[str, float], keep: Co
     for name in keep:
         if not (frame["split"] == name).any():
             raise ManifestError(f"split {name!r} is to be kept but no row of the manifest is in it")
-    guard_splits(frame[frame["split"].isin(list(keep))])
+    refuse(leaks(frame[frame["split"].isin(list(keep))].reset_index(drop=True)), "manifest")
 
 
 def _kept(frame: pd.DataFrame, groups: NDArray[np.int64], keep: Collection[str]) -> NDArray[np.object_]:

@@ -2,6 +2,9 @@
 
 import gzip
 import hashlib
+import os
+import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +14,10 @@ from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from pipelines.datasets import DatasetWarning, build_manifest
+from pipelines.datasets import DatasetWarning, build_manifest, measure
 from pipelines.errors import DatasetError
-from pipelines.manifest import check_manifest
+from pipelines.manifest import check_manifest, guard_splits, split_manifest
+from pipelines.manifest.leakage import HashWarning
 
 
 def png(path: Path, rows: int = 96, columns: int = 80, seed: int = 0) -> None:
@@ -92,7 +96,7 @@ def nih_tree(root: Path, *, old: bool = False) -> None:
 @pytest.mark.parametrize("old", [False, True])
 def test_nih(tmp_path: Path, old: bool) -> None:
     nih_tree(tmp_path, old=old)
-    frame = build_manifest("nih_cxr14", tmp_path)
+    frame = build_manifest("nih_cxr14", tmp_path, hashes=True)
     clean(frame, tmp_path, but=set())
     assert frame["image_id"].tolist()[0] == "nih_cxr14/00000001_000"
     assert frame["path"].tolist()[2] == ("images_002/images" if old else "images") + "/00000002_000.png"
@@ -124,7 +128,7 @@ def test_nih_missing_present_and_broken_files(tmp_path: Path) -> None:
     with pytest.warns(
         DatasetWarning, match=r"1 of 3 files are no usable film and stay as rows \(1 \w+; e.g. images/00000003"
     ):
-        frame = build_manifest("nih_cxr14", tmp_path, allow_missing=True)
+        frame = build_manifest("nih_cxr14", tmp_path, allow_missing=True, hashes=True)
     assert len(frame) == 4
     assert frame["pixel_hash"].isna().tolist() == [False, False, True, True]
     assert frame["sha256"].isna().tolist() == [False, False, True, False]  # the broken file has bytes, the absent none
@@ -136,7 +140,7 @@ def test_nih_missing_present_and_broken_files(tmp_path: Path) -> None:
 def test_nih_headers_only(tmp_path: Path) -> None:
     nih_tree(tmp_path)
     seen: list[tuple[int, int]] = []
-    frame = build_manifest("nih_cxr14", tmp_path, hashes=False, progress=lambda done, n: seen.append((done, n)))
+    frame = build_manifest("nih_cxr14", tmp_path, progress=lambda done, n: seen.append((done, n)))
     assert frame["sha256"].isna().all()
     assert frame["pixel_hash"].isna().all()
     assert frame["rows"].tolist() == [1024, 512, 256, 1024]
@@ -191,7 +195,7 @@ def vindr_tree(base: Path) -> None:
 @pytest.mark.parametrize("place", ["", "physionet.org/files/vindr-cxr/1.0.0"])
 def test_vindr(tmp_path: Path, place: str) -> None:
     vindr_tree(tmp_path / place)
-    frame = build_manifest("vindr_cxr", tmp_path)
+    frame = build_manifest("vindr_cxr", tmp_path, hashes=True)
     clean(frame, tmp_path, but={"unknown_patient"})
     assert frame["image_id"].tolist() == [f"vindr_cxr/{n}" for n in ("aa", "bb", "cc", "dd")]
     assert frame["split"].tolist() == ["train", "train", "test", "test"]
@@ -204,7 +208,7 @@ def test_vindr(tmp_path: Path, place: str) -> None:
     assert frame["age_years"].tolist()[0] == 61
     assert frame["pixel_spacing_mm"].tolist() == [0.2] * 4
     assert frame[["rows", "columns"]].drop_duplicates().to_numpy().tolist() == [[128, 100]]
-    lenient = build_manifest("vindr_cxr", tmp_path, options={"consensus": "any"}, hashes=False)
+    lenient = build_manifest("vindr_cxr", tmp_path, options={"consensus": "any"})
     assert lenient["nodule"].tolist() == [1, 1, 1, 0]
     assert lenient["tb"].tolist() == [1, 1, 0, 1]
 
@@ -232,7 +236,7 @@ def test_montgomery(tmp_path: Path) -> None:
     (base / "ClinicalReadings" / "MCUCXR_0104_1.txt").write_text(
         "Patient's Sex: M\nPatient's Age: 040Y\nimproved infiltrates\n"
     )
-    frame = build_manifest("montgomery", tmp_path)
+    frame = build_manifest("montgomery", tmp_path, hashes=True)
     clean(frame, tmp_path, but={"unknown_patient"})
     assert frame["path"].tolist() == [f"MontgomerySet/CXR_png/MCUCXR_{n}.png" for n in ("0001_0", "0104_1")]
     assert frame["tb"].tolist() == [0, 1]
@@ -248,7 +252,7 @@ def test_montgomery_spacing_at_the_published_size(tmp_path: Path) -> None:
     path.parent.mkdir()
     Image.new("L", (4892, 4020), 7).save(path)
     with pytest.warns(DatasetWarning, match="no readings"):
-        frame = build_manifest("montgomery", tmp_path, hashes=False)
+        frame = build_manifest("montgomery", tmp_path)
     assert frame["pixel_spacing_mm"].tolist() == [0.0875]
     assert (frame["rows"][0], frame["columns"][0]) == (4020, 4892)
 
@@ -262,7 +266,7 @@ def test_shenzhen_text_files(tmp_path: Path) -> None:
     (base / "ClinicalReadings").mkdir()
     (base / "ClinicalReadings" / "CHNCXR_0001_0.txt").write_text("male 45yrs\nnormal")
     (base / "ClinicalReadings" / "CHNCXR_0327_1.txt").write_text("Female, 28yrs\nSTB\n")
-    frame = build_manifest("shenzhen", tmp_path)
+    frame = build_manifest("shenzhen", tmp_path, hashes=True)
     clean(frame, tmp_path, but={"unknown_patient"})
     assert frame["tb"].tolist() == [0, 1]
     assert frame["sex"].tolist() == ["M", "F"]
@@ -278,7 +282,7 @@ def test_qatar(tmp_path: Path) -> None:
         png(base / f"{name}.png", seed=number)
     (base / "Normal.metadata.xlsx").write_bytes(b"")
     for root in (tmp_path, base):
-        frame = build_manifest("qatar_tb", root)
+        frame = build_manifest("qatar_tb", root, hashes=True)
         clean(frame, root, but={"unknown_patient"})
         names = ["Tuberculosis/Tuberculosis-2", "Tuberculosis/Tuberculosis-10", "Normal/Normal-1"]
         assert frame["image_id"].tolist() == [f"qatar_tb/{name}" for name in names]
@@ -300,7 +304,7 @@ def test_phantom_files(tmp_path: Path) -> None:
     (tmp_path / "boxes.csv").write_text(
         "image,finding,x0,y0,x1,y1,margin\nnorth/film00000.dcm,tb,1,2,30.5,40,\nsouth/film00001.dcm,nodule,5,6,20,21,soft\n"
     )
-    frame = build_manifest("phantom", tmp_path)
+    frame = build_manifest("phantom", tmp_path, hashes=True)
     clean(frame, tmp_path)
     assert frame["image_id"].tolist() == ["phantom/north/film00000", "phantom/south/film00001"]
     assert frame["boxes"][0] == [{"finding": "tb", "x0": 1.0, "y0": 2.0, "x1": 30.5, "y1": 40.0}]
@@ -323,7 +327,9 @@ def test_class_folders(tmp_path: Path) -> None:
     }
     for number, path in enumerate(expected):
         png(tmp_path / path, seed=number)
-    frame = build_manifest("folder", tmp_path, options={"name": "mine", "reference_standard": "radiologist"})
+    frame = build_manifest(
+        "folder", tmp_path, options={"name": "mine", "reference_standard": "radiologist"}, hashes=True
+    )
     clean(frame, tmp_path, but={"unknown_patient", "no_label"})
     got = {
         row.path: tuple(None if pd.isna(v) else v for v in (row.tb, row.nodule, row.split))
@@ -346,7 +352,7 @@ def test_a_csv_of_your_own(tmp_path: Path) -> None:
         png(tmp_path / f"x{number}.png", seed=number)
     table = tmp_path / "labels.csv"
     table.write_text("path,tb,patient_id,age_years\nx0.png,1,p1,30\nx1.png,0,p2,\nx2.png,,p2,41.5\n")
-    frame = build_manifest("folder", tmp_path)
+    frame = build_manifest("folder", tmp_path, hashes=True)
     clean(frame, tmp_path, but={"no_label"})
     assert frame["image_id"].tolist() == ["folder/x0.png", "folder/x1.png", "folder/x2.png"]
     assert [None if np.isnan(v) else v for v in frame["tb"]] == [1, 0, None]
@@ -378,7 +384,54 @@ def test_an_empty_folder_says_what_was_expected(tmp_path: Path) -> None:
 def test_processes_give_what_one_process_gives(tmp_path: Path) -> None:
     for number in range(80):
         png(tmp_path / "tb" / f"{number}.png", seed=number)
-    alone = build_manifest("folder", tmp_path, workers=1)
-    together = build_manifest("folder", tmp_path, workers=2)
+    alone = build_manifest("folder", tmp_path, workers=1, hashes=True)
+    together = build_manifest("folder", tmp_path, workers=2, hashes=True)
     pd.testing.assert_frame_equal(alone, together)
     assert alone["pixel_hash"].nunique() == 80
+
+
+def test_headers_read_by_processes_are_those_read_by_one(tmp_path: Path) -> None:
+    """Enough files for processes to be started; some are no films, one is not even a file."""
+    for number in range(8):
+        png(tmp_path / "tb" / f"{number}.png", seed=number)
+    for number in range(8, 300):
+        os.link(tmp_path / "tb" / f"{number % 8}.png", tmp_path / "tb" / f"{number}.png")
+    (tmp_path / "tb" / "77.png").unlink()
+    (tmp_path / "tb" / "77.png").write_bytes(b"no film")
+    with pytest.warns(DatasetWarning, match=r"1 of 300 files are no usable film .*\(1 not_an_image; e.g. tb/77.png\)"):
+        together = build_manifest("folder", tmp_path, workers=2)
+    with pytest.warns(DatasetWarning, match="1 not_an_image"):
+        alone = build_manifest("folder", tmp_path, workers=1)
+    pd.testing.assert_frame_equal(alone, together)
+    assert together["rows"].notna().sum() == 299
+    assert together[["sha256", "pixel_hash"]].isna().all(axis=None)
+
+
+def test_indexing_reads_no_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Films of a gigabyte that is not there: what follows the header is a hole in the file."""
+    png(tmp_path / "tb" / "film.png")
+    dicom(tmp_path / "tb" / "film.dcm", 1)
+    for path in (tmp_path / "tb").iterdir():
+        os.truncate(path, 1 << 40)
+    monkeypatch.setattr(measure, "read_radiograph", lambda *_: pytest.fail("pixels were read"))
+    monkeypatch.setattr(measure, "sha256_file", lambda *_: pytest.fail("the whole file was read"))
+    before = time.process_time()
+    frame = build_manifest("folder", tmp_path)
+    assert time.process_time() - before < 5
+    assert frame["rows"].notna().all()
+
+
+def test_a_manifest_without_hashes_says_what_its_splits_cannot_promise(tmp_path: Path) -> None:
+    for label in ("tb", "normal"):
+        for number in range(4):
+            png(tmp_path / label / f"{number}.png", seed=number)
+    bare = build_manifest("folder", tmp_path)
+    halves = {"train": 0.5, "test": 0.5}
+    with pytest.warns(HashWarning, match=r"^8 of 8 films have no hashes, so a picture that is there twice cannot"):
+        split = split_manifest(bare, fractions=halves, seed=1)
+    with pytest.warns(HashWarning, match="8 of 8"):
+        guard_splits(split)
+    hashed = build_manifest("folder", tmp_path, hashes=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", HashWarning)
+        guard_splits(split_manifest(hashed, fractions=halves, seed=1))

@@ -76,8 +76,8 @@ def test_a_film_that_two_sets_share_is_never_separated(real_data: Path, tmp_path
         link = tmp_path / "nih" / "unknown" / f"{name}.png"
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(real_data / "nih_cxr14" / "images" / f"{name}.png")
-    qatar = build_manifest("qatar_tb", tmp_path / "qatar", workers=1)
-    nih = build_manifest("folder", tmp_path / "nih", workers=1, options={"name": "nih"})
+    qatar = build_manifest("qatar_tb", tmp_path / "qatar", workers=1, hashes=True)
+    nih = build_manifest("folder", tmp_path / "nih", workers=1, hashes=True, options={"name": "nih"})
     assert nih["sha256"].duplicated().sum() == 1
     both = union_manifests([nih, qatar], prefixes=["nih", "qatar"])
     shared = set(nih["pixel_hash"]) & set(qatar["pixel_hash"])
