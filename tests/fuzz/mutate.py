@@ -96,7 +96,9 @@ def truncate(case: Case) -> bytearray:
 
 def extend(case: Case) -> bytearray:
     """Something behind the end."""
-    return case.data + case.rng.choice((b"\0", b"\xff\xd9", case.rng.randbytes(99), b"\0" * 9999, bytes(case.data[:500])))
+    return case.data + case.rng.choice(
+        (b"\0", b"\xff\xd9", case.rng.randbytes(99), b"\0" * 9999, bytes(case.data[:500]))
+    )
 
 
 def splice(case: Case) -> bytearray:
@@ -306,7 +308,9 @@ def marker(case: Case) -> bytearray:
     p = case.rng.choice(places[:12] + places[-2:])
     kind = case.rng.randrange(4)
     if kind == 0:
-        case.data[p + 1] = case.rng.choice((0xC0, 0xC1, 0xC2, 0xC3, 0xC4, 0xD8, 0xD9, 0xDA, 0xDB, 0xDD, 0xF7, 0xF8, 0x51))
+        case.data[p + 1] = case.rng.choice(
+            (0xC0, 0xC1, 0xC2, 0xC3, 0xC4, 0xD8, 0xD9, 0xDA, 0xDB, 0xDD, 0xF7, 0xF8, 0x51)
+        )
     elif kind == 1:
         case.data[p + 2 : p + 4] = struct.pack(">H", case.rng.choice(EDGES))
     elif kind == 2:
@@ -319,7 +323,11 @@ def marker(case: Case) -> bytearray:
 
 def dimension_in_stream(case: Case) -> bytearray:
     """The frame header of the code stream lies."""
-    for mark, offset, size in ((b"\xff\x4f\xff\x51", 8, 38), (b"\xff\xf7", 4, 6), *((bytes((0xFF, n)), 4, 6) for n in (0xC0, 0xC1, 0xC2, 0xC3))):
+    for mark, offset, size in (
+        (b"\xff\x4f\xff\x51", 8, 38),
+        (b"\xff\xf7", 4, 6),
+        *((bytes((0xFF, n)), 4, 6) for n in (0xC0, 0xC1, 0xC2, 0xC3)),
+    ):
         p = case.data.find(mark, _pixels_at(case) if case.family in DICOM_FAMILIES else 0)
         if p >= 0 and p + offset + size <= len(case.data):
             q = p + offset + case.rng.randrange(size)
@@ -368,7 +376,9 @@ def png_chunk(case: Case) -> bytearray:
     at, length = case.rng.choice(chunks)
     content = case.data[at + 8 : at + 8 + length]
     if content and case.rng.random() < 0.8:
-        content[case.rng.randrange(len(content))] = case.rng.choice((0, 1, 2, 3, 4, 6, 8, 16, 64, 255, case.rng.randrange(256)))
+        content[case.rng.randrange(len(content))] = case.rng.choice(
+            (0, 1, 2, 3, 4, 6, 8, 16, 64, 255, case.rng.randrange(256))
+        )
     elif case.rng.random() < 0.5:
         content = content[: len(content) // 2]
     kind = bytes(case.data[at + 4 : at + 8])
@@ -420,7 +430,18 @@ def text_header(case: Case) -> bytearray:
     elif kind == 1:
         del lines[index]
     else:
-        words = (*NUMBERS, b"72 80", b"80 72", b"65535 65535", b"72 80 1", b"72", b"2", b"3", b"MET_USHORT", b"MET_FLOAT")
+        words = (
+            *NUMBERS,
+            b"72 80",
+            b"80 72",
+            b"65535 65535",
+            b"72 80 1",
+            b"72",
+            b"2",
+            b"3",
+            b"MET_USHORT",
+            b"MET_FLOAT",
+        )
         words += (b"MET_SHORT", b"uint16", b"int16", b"float", b"raw", b"gzip", b"bzip2", b"big", b"little", b"True")
         words += (b"False", b"LOCAL", b"../../etc/passwd", b"LIST", b"MET_UCHAR", b"uint8", b"-72 -80", b"72 80 3")
         lines[index] = name + separator + case.rng.choice(words)

@@ -9,6 +9,7 @@ import contextlib
 import io
 import math
 import os
+import struct
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -103,6 +104,8 @@ def _whole(dataset: Dataset, keyword: str, default: int | None = None) -> int:
         return default
     if len(raw) < 2:
         raise Refused(keyword)
+    if str(dataset.get_item(pydicom.datadict.tag_for_keyword(keyword)).VR) in ("DS", "IS"):
+        return int(_numbers(dataset, keyword)[0])
     return int.from_bytes(raw[:2], _order(dataset))
 
 
@@ -118,7 +121,18 @@ def _numbers(dataset: Dataset, keyword: str) -> list[float]:
             numbers.append(float(part.strip("\0 ")))
         except ValueError:
             numbers.append(math.nan)
-    return numbers
+    return _binary(dataset, keyword) or numbers if any(map(math.isnan, numbers)) else numbers
+
+
+def _binary(dataset: Dataset, keyword: str) -> list[float]:
+    """Decimal text is what these attributes hold; a writer that says otherwise may mean it."""
+    element = dataset.get_item(pydicom.datadict.tag_for_keyword(keyword))
+    code = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}.get(str(element.VR))
+    if code is None or not isinstance(element.value, bytes):
+        return []
+    order = "<" if _order(dataset) == "little" else ">"
+    count = len(element.value) // struct.calcsize(code)
+    return [float(number) for number in struct.unpack_from(f"{order}{count}{code}", element.value)]
 
 
 def _decoders(syntax: str) -> list[Callable[[Dataset], NDArray[Any]]]:
@@ -160,7 +174,8 @@ def _by_plugin(dataset: Dataset, syntax: str, plugin: str) -> NDArray[Any]:
         "samples_per_pixel": _whole(dataset, "SamplesPerPixel", 1),
         "photometric_interpretation": _text(dataset, "PhotometricInterpretation"),
         "bits_allocated": _whole(dataset, "BitsAllocated"),
-        "bits_stored": _whole(dataset, "BitsStored"),
+        "bits_stored": _whole(dataset, "HighBit", _whole(dataset, "BitsStored") - 1)
+        + 1,  # pydicom cuts off what is above
         "pixel_representation": _whole(dataset, "PixelRepresentation"),
         "number_of_frames": 1,
         "pixel_keyword": "PixelData",
@@ -199,20 +214,24 @@ def _colour(dataset: Dataset, cells: NDArray[Any], syntax: str) -> Reading:
 
 def display(dataset: Dataset, cells: NDArray[Any], *, error: int = 0) -> Reading:
     """Display values of stored cells [rows, columns], each of which may be `error` off."""
-    stored = _stored(dataset, cells)
+    stored = _stored(dataset, cells, lossy=error > 0)
     padded = _is_padding(dataset, stored)
     if padded.all():
         raise Refused("padding only")
-    shown = [_shown(dataset, stored + shift, padded) for shift in range(-error, error + 1)]
+    # Percentiles and contrast are the film's own, however far one of its pixels may be off.
+    inside = _modality(dataset, stored)[~padded]
+    shown = [_shown(dataset, stored + shift, inside) for shift in range(-error, error + 1)]
     shown = [np.where(padded, 0.0, picture) for picture in shown]
     return np.min(shown, axis=0), np.max(shown, axis=0)
 
 
-def _stored(dataset: Dataset, cells: NDArray[Any]) -> NDArray[np.int64]:
+def _stored(dataset: Dataset, cells: NDArray[Any], *, lossy: bool) -> NDArray[np.int64]:
     """C.7.6.3.1.1 and PS3.5, 8.1: BitsStored bits that end at HighBit, two's complement where signed."""
     bits = _whole(dataset, "BitsStored")
     high = _whole(dataset, "HighBit", bits - 1)
     stored = cells.astype(np.int64)
+    if lossy and bits == high + 1:  # overshoot is the brightest value, not the darkest
+        stored = np.minimum(stored, (1 << bits) - 1)
     if cells.dtype.kind == "u" or stored.min() >= 0:
         stored = (stored >> (high + 1 - bits)) & ((1 << bits) - 1)
         if _whole(dataset, "PixelRepresentation") == 1:
@@ -226,15 +245,14 @@ def _is_padding(dataset: Dataset, stored: NDArray[np.int64]) -> NDArray[np.bool_
     if not first or len(first) < 2:
         return np.zeros(stored.shape, dtype=bool)
     signed = _whole(dataset, "PixelRepresentation") == 1
-    limit = _raw(dataset, "PixelPaddingRangeLimit") or first
-    ends = sorted(int.from_bytes(raw[:2], _order(dataset), signed=signed) for raw in (first, limit))
+    ends = [_whole(dataset, "PixelPaddingValue")]
+    ends.append(_whole(dataset, "PixelPaddingRangeLimit", ends[0]))
+    ends = sorted(end - 65536 if signed and end > 32767 else end for end in ends)
     return (stored >= ends[0]) & (stored <= ends[1])
 
 
-def _shown(dataset: Dataset, stored: NDArray[np.int64], padded: NDArray[np.bool_]) -> Floats:
-    values = _modality(dataset, stored)
-    inside = values[~padded]
-    picture = _voi(dataset, values, inside)
+def _shown(dataset: Dataset, stored: NDArray[np.int64], inside: Floats) -> Floats:
+    picture = _voi(dataset, _modality(dataset, stored), inside)
     shape = _text(dataset, "PresentationLUTShape")
     inverse = shape == "INVERSE" if shape in ("INVERSE", "IDENTITY") else _monochrome(dataset) == "MONOCHROME1"
     return 1.0 - picture if inverse else picture
@@ -270,7 +288,6 @@ def _voi(dataset: Dataset, values: Floats, inside: Floats) -> Floats:
             function = _text(dataset, "VOILUTFunction")
             if np.ptp(_windowed(inside, center, width, function).astype(np.float32)) > 0:
                 return _windowed(values, center, width, function)
-            break
     low, high = np.percentile(inside, (0.5, 99.5), method="inverted_cdf")
     if low == high:
         low, high = inside.min(), inside.max()
