@@ -84,7 +84,8 @@ class Intensity:
         windows: in the header's order; the first that shows more than one grey is used.
         inverted: whether low values are bright (MONOCHROME1).
         padding: first and last stored value that is no part of the film.
-        beam: for values proportional to the X-ray beam: +1 where they rise with it, -1 where they fall; 0 for others.
+        beam: for stored values proportional to the X-ray beam: +1 where they rise with it, -1 where they fall; 0 for
+            others.
     """
 
     bits_stored: int
@@ -148,14 +149,13 @@ class Intensity:
         occurs = film & (counts > 0)
         if np.count_nonzero(occurs) < 2:
             raise FilmError(Reason.BLANK, "all pixels have one value")
-        values = stored.astype(np.float64)
-        values = self.modality_lut(values) if self.modality_lut else values * self.slope + self.intercept
-        display = self._voi(values, np.where(film, counts, 0))
+        display = self._voi(stored.astype(np.float64), np.where(film, counts, 0))
         if self.inverted:
             display = 1.0 - display
         return np.where(film, display, 0.0).astype(np.float32)
 
-    def _voi(self, values: Floats, counts: Counts) -> Floats:
+    def _voi(self, stored: Floats, counts: Counts) -> Floats:
+        values = self.modality_lut(stored) if self.modality_lut else stored * self.slope + self.intercept
         occurs = counts > 0
         if self.voi_lut is not None:
             display = self.voi_lut(values) / self.voi_lut.top
@@ -166,21 +166,25 @@ class Intensity:
             if _has_contrast(display[occurs]):
                 return display
         if self.beam:
-            logarithms = self._logarithms(values)
+            logarithms = self._logarithms(stored)
             if _has_contrast(logarithms[occurs]):
                 return _robust(logarithms, counts)
         return _robust(values, counts)
 
-    def _logarithms(self, values: Floats) -> Floats:
-        """The logarithm of the beam, rising or falling as the values do.
+    def _logarithms(self, stored: Floats) -> Floats:
+        """The logarithm of the beam, rising where modality values rise.
 
-        One step of the stored values is the smallest beam there is: a dead or fully shadowed pixel measures 0, and
-        an offset correction may go below.
+        The relationship is one of stored values, whatever the rescale. One step of them is the smallest beam there
+        is: a dead or fully shadowed pixel measures 0, and an offset correction may go below.
         """
-        step = 1.0 if self.modality_lut else abs(self.slope)
-        if self.beam > 0:
-            return np.asarray(np.log(np.maximum(values / step, 1.0)))
-        return np.asarray(-np.log(np.maximum((values.max() - values) / step, 1.0)))
+        beam = stored if self.beam > 0 else stored.max() - stored
+        rising = self.beam > 0 if self._modality_rises else self.beam < 0
+        logarithms = np.asarray(np.log(np.maximum(beam, 1.0)))
+        return logarithms if rising else -logarithms
+
+    @property
+    def _modality_rises(self) -> bool:
+        return self.modality_lut is not None or self.slope > 0
 
 
 def _has_contrast(display: Floats) -> bool:
@@ -221,18 +225,17 @@ def _windows(header: Elements) -> tuple[Window, ...]:
 
 
 def _polarity(header: Elements, layout: Layout, sop_class: str, *, falling: bool) -> tuple[bool, int]:
-    """Whether low modality values are bright, and how proportional ones follow the beam (`Intensity.beam`).
+    """Whether low modality values are bright, and how proportional stored ones follow the beam (`Intensity.beam`).
 
     `falling` says that modality values fall where stored ones rise: the sign speaks of the stored ones.
     """
     processing = is_for_processing(header, sop_class)
     sign = {1: 1, -1: -1, 0xFFFF: -1}.get(header.integer(tags.PIXEL_INTENSITY_RELATIONSHIP_SIGN) or 0, 0)
-    sign = -sign if falling else sign
-    inverted = sign > 0 if processing and sign else _inverted(header, layout.photometric)
+    inverted = (sign > 0) != falling if processing and sign else _inverted(header, layout.photometric)
     linear = header.text(tags.PIXEL_INTENSITY_RELATIONSHIP).upper() == "LIN"
     if not linear or not (processing or is_computed_radiography(sop_class)):
         return inverted, 0
-    return inverted, sign or (1 if inverted else -1)
+    return inverted, sign or (1 if inverted != falling else -1)
 
 
 def _inverted(header: Elements, photometric: str) -> bool:

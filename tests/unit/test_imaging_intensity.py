@@ -5,7 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydicom.pixels import apply_color_lut
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from pipelines.errors import Reason, UnreadableImage
 from pipelines.imaging import read_radiograph
 from tests.unit.dicom_films import film, lut, tiled, write
 
@@ -311,3 +314,201 @@ def test_ybr_full_422_keeps_its_luma(tmp_path: Path) -> None:
     dataset.PixelData = bytes([0, 255, 128, 128] * (64 * 64 // 2))
     pixels = read_radiograph(write(tmp_path / "film.dcm", dataset)).pixels
     np.testing.assert_array_equal(pixels, tiled([[0.0, 1.0]], dtype=np.float32))
+
+
+DX_FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.1.1"
+LINEAR_BEAM = {"SOPClassUID": DX_FOR_PROCESSING, "Modality": "DX", "PixelIntensityRelationship": "LIN"}
+
+
+def test_linear_values_for_processing_become_logarithms(tmp_path: Path) -> None:
+    # Sign +1: low values got little beam. -log2 of 16, 64, 256, 4096 is -4, -6, -8, -12: dense is bright.
+    values = shown(tmp_path, [16, 64, 256, 4096], PixelIntensityRelationshipSign=1, **LINEAR_BEAM)
+    np.testing.assert_allclose(values[0], [1.0, 0.75, 0.5, 0.0], atol=TOLERANCE)
+
+
+def test_the_intent_alone_says_for_processing(tmp_path: Path) -> None:
+    options = LINEAR_BEAM | {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.1"}
+    values = shown(
+        tmp_path, [16, 4096, 256], PixelIntensityRelationshipSign=1, PresentationIntentType="FOR PROCESSING", **options
+    )
+    np.testing.assert_allclose(values[0], [1.0, 0.0, 0.5], atol=TOLERANCE)
+    shown_as_stored = shown(
+        tmp_path,
+        [0, 4096, 1024],
+        PixelIntensityRelationshipSign=1,
+        PresentationIntentType="FOR PRESENTATION",
+        **options,
+    )
+    np.testing.assert_allclose(shown_as_stored[0], [0.0, 1.0, 0.25], atol=TOLERANCE)
+
+
+def test_linear_values_that_fall_with_the_beam(tmp_path: Path) -> None:
+    # Sign -1 in 12 bits: the beam is 4095 - value: 4095 - 4079 = 16, 64, 256, 4095 (log2 of 4096 but for one).
+    values = shown(
+        tmp_path,
+        [4079, 4031, 3839, 0],
+        bits_stored=12,
+        PixelIntensityRelationshipSign=-1,
+        PhotometricInterpretation="MONOCHROME1",  # the sign decides
+        **LINEAR_BEAM,
+    )
+    expected = 1 - np.log([1, 4, 16, 4095 / 16]) / np.log(4095 / 16)
+    np.testing.assert_allclose(values[0], expected, atol=TOLERANCE)
+
+
+def test_no_beam_at_all_counts_as_one_step(tmp_path: Path) -> None:
+    values = shown(tmp_path, [0, 1, 8, 64], PixelIntensityRelationshipSign=1, **LINEAR_BEAM)
+    np.testing.assert_allclose(values[0], [1.0, 1.0, 0.5, 0.0], atol=TOLERANCE)
+
+
+def test_a_falling_rescale_turns_the_sign_round(tmp_path: Path) -> None:
+    # Stored values fall with the beam, so rescaled ones rise with it: 16, 256, 4096.
+    values = shown(
+        tmp_path, [65535 - 16, 65535 - 256, 65535 - 4096], PixelIntensityRelationshipSign=-1, RescaleSlope=-1,
+        RescaleIntercept=65535, **LINEAR_BEAM,
+    )  # fmt: skip
+    np.testing.assert_allclose(values[0], [1.0, 0.5, 0.0], atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("relationship", ["LOG", "DISP", None])
+@pytest.mark.parametrize(
+    ("sign", "photometric", "expected"),
+    [
+        (1, "MONOCHROME2", [1.0, 0.75, 0.0]),
+        (1, "MONOCHROME1", [1.0, 0.75, 0.0]),
+        (-1, "MONOCHROME2", [0.0, 0.25, 1.0]),
+        (-1, "MONOCHROME1", [0.0, 0.25, 1.0]),
+        (None, "MONOCHROME1", [1.0, 0.75, 0.0]),
+        (None, "MONOCHROME2", [0.0, 0.25, 1.0]),
+    ],
+)
+def test_other_values_for_processing_are_shown_as_stored(
+    tmp_path: Path, relationship: str | None, sign: int | None, photometric: str, expected: list[float]
+) -> None:
+    options: dict[str, Any] = {"SOPClassUID": DX_FOR_PROCESSING, "PhotometricInterpretation": photometric}
+    options |= {"PixelIntensityRelationship": relationship} if relationship else {}
+    options |= {"PixelIntensityRelationshipSign": sign} if sign else {}
+    np.testing.assert_allclose(shown(tmp_path, [0, 100, 400], **options)[0], expected, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("photometric", "sign", "expected"),
+    [
+        ("MONOCHROME1", 1, [1.0, 0.5, 0.0]),
+        ("MONOCHROME1", None, [1.0, 0.5, 0.0]),
+        ("MONOCHROME2", 1, [0.0, 0.5, 1.0]),  # of a film not FOR PROCESSING the photometric interpretation decides
+    ],
+)
+def test_linear_computed_radiography(tmp_path: Path, photometric: str, sign: int | None, expected: list[float]) -> None:
+    options: dict[str, Any] = {"PixelIntensityRelationshipSign": sign} if sign else {}
+    values = shown(
+        tmp_path,
+        [16, 256, 4096],
+        PhotometricInterpretation=photometric,
+        PixelIntensityRelationship="LIN",
+        **options,
+    )
+    np.testing.assert_allclose(values[0], expected, atol=TOLERANCE)
+
+
+def test_a_window_belongs_to_the_values_as_stored(tmp_path: Path) -> None:
+    values = shown(
+        tmp_path,
+        [0, 250, 1000],
+        PixelIntensityRelationshipSign=1,
+        WindowCenter=500,
+        WindowWidth=1000,
+        VOILUTFunction="LINEAR_EXACT",
+        **LINEAR_BEAM,
+    )
+    np.testing.assert_allclose(values[0], [1.0, 0.75, 0.0], atol=TOLERANCE)
+
+
+def test_the_next_window_where_the_first_lies_beside_the_film(tmp_path: Path) -> None:
+    values = shown(
+        tmp_path,
+        [1000, 1250, 2000],
+        WindowCenter=[50, 1500],
+        WindowWidth=[100, 1000],
+        VOILUTFunction="LINEAR_EXACT",
+    )
+    np.testing.assert_allclose(values[0], [0.0, 0.25, 1.0], atol=TOLERANCE)
+
+
+def test_a_falling_rescale_that_stays_above_zero_keeps_unsigned_inputs(tmp_path: Path) -> None:
+    # 65535 - stored lies in 0 ... 65535, so a first input of 40000 means 40000 and not -25536.
+    values = shown(
+        tmp_path,
+        [65535 - 40000, 65535 - 40001, 65535 - 40002],
+        RescaleSlope=-1,
+        RescaleIntercept=65535,
+        VOILUTSequence=lut([0, 51, 255], first=40000, bits=8),
+    )
+    np.testing.assert_allclose(values[0], [0.0, 0.2, 1.0], atol=TOLERANCE)
+
+
+def palette_film(cells: np.ndarray, tables: np.ndarray, *, first: int = 0, bits: int = 16, **options: Any) -> Any:
+    """A PALETTE COLOR film with three tables [3, entries]."""
+    dataset = film(cells, PhotometricInterpretation="PALETTE COLOR", **options)
+    for name, table in zip(("Red", "Green", "Blue"), tables, strict=True):
+        setattr(dataset, f"{name}PaletteColorLookupTableDescriptor", [len(table) % 65536, first, bits])
+        data = table.astype("<u2").tobytes() if bits == 16 else table.astype(np.uint8).tobytes()
+        setattr(dataset, f"{name}PaletteColorLookupTableData", data)
+    return dataset
+
+
+@pytest.mark.parametrize(("dtype", "bits"), [(np.uint8, 8), (np.uint8, 16), (np.uint16, 16)])
+def test_palettes_become_the_luma_of_the_colours_pydicom_shows(tmp_path: Path, dtype: Any, bits: int) -> None:
+    rng = np.random.default_rng(5)
+    entries = 256 if dtype == np.uint8 else 4096
+    tables = rng.integers(0, 1 << bits, (3, entries))
+    tables[:, 0] = (1 << bits) - 1
+    cells = tiled(np.arange(entries).reshape(16, -1)[:, :64], dtype=dtype)
+    dataset = palette_film(cells, tables, bits=bits, bits_stored=8 if dtype == np.uint8 else 12)
+    pixels = read_radiograph(write(tmp_path / "film.dcm", dataset)).pixels
+    colours = apply_color_lut(cells, dataset).astype(np.float64) / ((1 << bits) - 1)
+    np.testing.assert_allclose(pixels, colours @ [0.299, 0.587, 0.114], atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian])
+def test_palettes_begin_at_their_first_input_in_any_byte_order(tmp_path: Path, syntax: str) -> None:
+    grey = np.array([[0, 51, 102, 255]] * 3)
+    dataset = palette_film(tiled([[0, 10, 11, 12, 13, 99]], dtype=np.uint8), grey, first=10, bits=8)
+    if syntax == ExplicitVRBigEndian:  # pydicom writes OW bytes as they are; in words the low byte comes first
+        for name in ("Red", "Green", "Blue"):
+            element = dataset[f"{name}PaletteColorLookupTableData"]
+            element.value = np.frombuffer(element.value, "<u2").astype(">u2").tobytes()
+    pixels = read_radiograph(write(tmp_path / "film.dcm", dataset, syntax)).pixels
+    np.testing.assert_allclose(pixels[0, :6], [0.0, 0.0, 0.2, 0.4, 1.0, 1.0], atol=TOLERANCE)
+
+
+def test_palettes_of_signed_values(tmp_path: Path) -> None:
+    grey = np.array([[0, 13107, 65535]] * 3)
+    dataset = palette_film(tiled([[-3, -2, -1, 0, 5]], dtype=np.int16), grey, first=0, signed=True)
+    for name in ("Red", "Green", "Blue"):
+        dataset.add_new(dataset[f"{name}PaletteColorLookupTableDescriptor"].tag, "SS", [3, -2, 16])
+    pixels = read_radiograph(write(tmp_path / "film.dcm", dataset)).pixels
+    np.testing.assert_allclose(pixels[0, :5], [0.0, 0.0, 0.2, 1.0, 1.0], atol=TOLERANCE)
+
+
+def refused(tmp_path: Path, dataset: Any) -> UnreadableImage:
+    with pytest.raises(UnreadableImage) as caught:
+        read_radiograph(write(tmp_path / "film.dcm", dataset))
+    return caught.value
+
+
+def test_palettes_that_are_segmented_absent_or_short(tmp_path: Path) -> None:
+    grey = np.array([[0, 51, 102, 255]] * 3)
+    cells = tiled([[0, 1, 2, 3]], dtype=np.uint8)
+    segmented = palette_film(cells, grey)
+    segmented.SegmentedGreenPaletteColorLookupTableData = b"\0\0\1\0\5\0"
+    assert refused(tmp_path, segmented).reason is Reason.UNSUPPORTED_IMAGE
+    assert "SegmentedGreen" in refused(tmp_path, segmented).detail
+    absent = palette_film(cells, grey)
+    del absent.BluePaletteColorLookupTableData
+    assert refused(tmp_path, absent).reason is Reason.UNSUPPORTED_IMAGE
+    short = palette_film(cells, grey)
+    short.RedPaletteColorLookupTableData = b"\0\0"
+    assert refused(tmp_path, short).reason is Reason.CORRUPT
+    flat = palette_film(cells, np.full((3, 4), 7))
+    assert refused(tmp_path, flat).reason is Reason.BLANK

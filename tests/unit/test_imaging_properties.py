@@ -1,5 +1,6 @@
 """Properties that hold for every depth, sign, rescale and window."""
 
+import math
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -63,3 +64,78 @@ def test_bits_outside_the_stored_ones_change_nothing(bits: int, seed: int) -> No
     dirty = (cells << shift) & mask | junk & ~mask
     clean = shown(cells, bits_stored=bits)
     np.testing.assert_array_equal(shown(dirty.astype(np.uint16), bits_stored=bits, HighBit=high), clean)
+
+
+def reference(stored: np.ndarray, options: dict[str, Any], bits: int) -> np.ndarray:
+    """Display values of stored values, one at a time, from the formulas of PS3.3 in float64.
+
+    C.11.1.1.2 (rescale), C.11.2.1.2.1 (LINEAR), C.11.2.1.3.1 (SIGMOID), C.11.2.1.3.2 (LINEAR_EXACT); without a window
+    the documented percentiles, of the logarithm where the values are proportional to the beam.
+    """
+    slope, intercept = options["RescaleSlope"], options["RescaleIntercept"]
+    values = [float(x) * slope + intercept for x in stored.ravel()]
+    center, width = options.get("WindowCenter"), options.get("WindowWidth")
+    sign = options.get("PixelIntensityRelationshipSign")
+    if center is None and options.get("PixelIntensityRelationship") == "LIN":
+        top = (1 << bits - 1) - 1 if options["signed"] else (1 << bits) - 1
+        beams = [max(float(x) if sign > 0 else top - float(x), 1.0) for x in stored.ravel()]
+        values = [math.log(beam) * (1 if (sign > 0) == (slope > 0) else -1) for beam in beams]
+    if center is None:
+        ordered = sorted(values)
+        low, high = (ordered[math.ceil(len(ordered) * part) - 1] for part in (0.005, 0.995))
+        shown_values = [min(max((x - low) / (high - low), 0.0), 1.0) for x in values]
+    else:
+        shown_values = [windowed(x, center, width, options["VOILUTFunction"]) for x in values]
+    inverted = options["PhotometricInterpretation"] == "MONOCHROME1"
+    if sign is not None:
+        inverted = (sign > 0) == (slope > 0)
+    return np.array([1 - y if inverted else y for y in shown_values]).reshape(stored.shape)
+
+
+def windowed(x: float, center: float, width: float, function: str) -> float:
+    if function == "SIGMOID":
+        return 1 / (1 + math.exp(min(-4 * (x - center) / width, 700)))
+    if function == "LINEAR":
+        center, width = center - 0.5, width - 1
+    if x <= center - width / 2:
+        return 0.0
+    if x > center + width / 2:
+        return 1.0
+    return (x - center) / width + 0.5
+
+
+@st.composite
+def films(draw: Any) -> tuple[np.ndarray, dict[str, Any]]:
+    """Stored values and a header that shows more than one grey of them."""
+    bits, signed = draw(DEPTHS), draw(SIGNED)
+    slope = draw(SLOPES) * draw(st.sampled_from([1, -1]))
+    options: dict[str, Any] = {"bits_stored": bits, "signed": signed, "RescaleSlope": slope}
+    options["RescaleIntercept"] = draw(INTERCEPTS)
+    options["HighBit"] = draw(st.integers(bits - 1, 15))
+    options["PhotometricInterpretation"] = draw(st.sampled_from(["MONOCHROME1", "MONOCHROME2"]))
+    options["VOILUTFunction"] = draw(FUNCTIONS)
+    lowest = -(1 << bits - 1) if signed else 0
+    stored = np.random.default_rng(draw(st.integers(0, 999))).integers(lowest, lowest + (1 << bits), (64, 64))
+    kind = draw(st.sampled_from(["window", "percentiles", "log"]))
+    if kind == "window":
+        # Placed by the film's own values, so that the window does not lie beside them.
+        span = abs(slope) * (1 << bits)
+        middle = options["RescaleIntercept"] + slope * (lowest + (1 << bits - 1))
+        options["WindowCenter"] = float(f"{middle + span * draw(st.floats(-0.4, 0.4)):.6g}")
+        options["WindowWidth"] = float(f"{max(span * draw(st.floats(0.05, 2)), 1.5):.6g}")
+    elif kind == "log":
+        options |= {"PresentationIntentType": "FOR PROCESSING", "PixelIntensityRelationship": "LIN"}
+        options["PixelIntensityRelationshipSign"] = draw(st.sampled_from([1, -1]))
+    return stored, options
+
+
+@settings(max_examples=150, deadline=None)
+@given(films())
+def test_ours_are_the_standards_values(sample: tuple[np.ndarray, dict[str, Any]]) -> None:
+    stored, options = sample
+    bits = options["bits_stored"]
+    cells = (stored & ((1 << bits) - 1)) << (options["HighBit"] + 1 - bits)
+    expected = reference(stored, options, bits)
+    if np.ptp(expected) < 1e-6:  # a step window between two of the film's values shows one grey
+        return
+    np.testing.assert_allclose(shown(cells.astype(np.uint16), **options), expected, atol=2e-6)
