@@ -23,6 +23,9 @@ Size = tuple[int, int]
 
 MIN_OPEN: Final = 0.05
 """Least part of a film that shutters leave open; those that leave less are not believed."""
+MIN_COLLIMATED: Final = 0.25
+"""Least part of a chest film that a collimator leaves open; computed radiography has been seen to write its edges in
+other units and from the middle of the plate (-184 to 184), which would hide nearly all of a good film."""
 
 _MAX_VERTICES: Final = 1024  # a collimator has four leaves; time grows with rows times vertices
 _MAX_POSITION: Final = 1 << 17  # twice the largest Rows or Columns; positions beyond it say the same as it
@@ -93,14 +96,26 @@ def film_area(header: Elements, stored: Size, shape: Size | None = None) -> Mask
         believed.
     """
     grid = _Grid(stored, shape or stored)
+    shuttered = _believed(_open(header, _DISPLAY, grid), MIN_OPEN)
+    collimated = _believed(_open(header, _COLLIMATOR, grid), MIN_COLLIMATED)
+    if shuttered is None or collimated is None:
+        return collimated if shuttered is None else shuttered
+    return _believed(shuttered & collimated, MIN_OPEN)
+
+
+def _open(header: Elements, shutter: _Shutter, grid: _Grid) -> Mask | None:
+    """What lies inside all usable shapes of one module."""
     area: Mask | None = None
-    for shutter in (_DISPLAY, _COLLIMATOR):
-        shapes = {text.upper() for text in header.texts(shutter.shape)}
-        for name, inside in (("RECTANGULAR", _rectangle), ("CIRCULAR", _circle), ("POLYGONAL", _polygon)):
-            mask = inside(header, shutter, grid) if name in shapes else None
-            if mask is not None and mask.any():
-                area = mask if area is None else area & mask
-    if area is None or area.all() or np.count_nonzero(area) < MIN_OPEN * area.size:
+    shapes = {text.upper() for text in header.texts(shutter.shape)}
+    for name, inside in (("RECTANGULAR", _rectangle), ("CIRCULAR", _circle), ("POLYGONAL", _polygon)):
+        mask = inside(header, shutter, grid) if name in shapes else None
+        if mask is not None and mask.any():
+            area = mask if area is None else area & mask
+    return area
+
+
+def _believed(area: Mask | None, least: float) -> Mask | None:
+    if area is None or area.all() or np.count_nonzero(area) < least * area.size:
         return None
     return area
 

@@ -123,6 +123,25 @@ def test_several_shapes_and_modules_leave_what_all_leave(tmp_path: Path) -> None
     np.testing.assert_array_equal(found, box(5, 60, 11, 70) & circle & box(1, 64, 1, 45))
 
 
+def test_a_collimator_in_other_units_hides_nothing(tmp_path: Path) -> None:
+    """Edges counted from the middle of the plate: a quarter of it at most would be left of a good film."""
+    assert area(tmp_path, **rectangle(-30, 30, 10, 60, "Collimator")) is not None
+    assert area(tmp_path, **rectangle(-20, 20, 20, 60, "Collimator")) is None
+    np.testing.assert_array_equal(area(tmp_path, **rectangle(-20, 20, 20, 60)), box(1, 20, 20, 60))
+
+
+def test_a_real_film_keeps_its_picture() -> None:
+    """The collimator of pydicom-data's RG1 says columns -184 ... 184 of 1841, which is not what it shows."""
+    data_store = pytest.importorskip("data_store", reason="pydicom-data is not installed")
+    path = next((Path(next(iter(data_store.__path__))) / "data").glob("*RG1_UNCI.dcm"), None)
+    if path is None:
+        pytest.skip("pydicom-data has no RG1_UNCI.dcm")
+    with path.open("rb") as stream:
+        header = DicomFile.parse(stream, path.stat().st_size, tags.DISPLAY).header
+    assert header.text(tags.COLLIMATOR_SHAPE) == "RECTANGULAR"
+    assert film_area(header, (1955, 1841)) is None
+
+
 def test_an_unusable_shape_leaves_the_others(tmp_path: Path) -> None:
     found = area(tmp_path, **rectangle(60, 5, 1, 80), **rectangle(5, 60, 11, 70, "Collimator"))
     np.testing.assert_array_equal(found, box(5, 60, 11, 70))
