@@ -152,8 +152,8 @@ def _stream_info(syntax: Syntax, stream: bytes, layout: Layout) -> StreamInfo:
 def _decode_no_more_than(
     max_side: int | None, syntax: Syntax, file: DicomFile, layout: Layout, stream: bytes, info: StreamInfo
 ) -> Samples:
-    count = 0 if max_side is None else halvings(file.header, layout, info, max_side)
-    reduced = decode_reduced(syntax.codec, stream, info, count) if count else None
+    count = 0 if max_side is None else halvings(file, layout, info, max_side)
+    reduced = decode_reduced(syntax, stream, layout, info, count) if count else None
     return _decode(syntax, stream, layout, info) if reduced is None else reduced
 
 

@@ -1,61 +1,70 @@
 """Decoding no more of a film than will be looked at: resolution levels of JPEG 2000, DCT scales of JPEG.
 
-A reduced picture has ceil(rows / 2**n) × ceil(columns / 2**n) pixels and is taken to cover the stored matrix exactly;
-where 2**n does not divide a side, its far edge lies less than one reduced pixel outside.
+A reduced picture has ceil(rows / 2**n) × ceil(columns / 2**n) pixels and covers exactly the stored matrix. Decoders
+give another grid: that of JPEG reaches up to one reduced pixel over the far edges, and a low-pass sample of JPEG 2000
+stands at the first of the 2**n pixels it is the mean of, not amidst them, so that the picture is shifted by almost half
+a reduced pixel. `_aligned` brings both into place by cubic interpolation.
 
 Averages are taken before the display table here, after it in a full decode. `may_reduce` says for which films that
-makes no difference that matters; every other film is decoded in full.
+makes no difference that matters; every other film is decoded in full. At 512² pixels, display values of a film with an
+ordinary window then differ from those of the full decode by less than 0.003 on average and 0.03 at the 99.9th
+percentile (tests/unit/test_imaging_reduced.py).
 """
 
 import io
 from typing import Any, Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
 from pipelines.imaging.codestream import StreamInfo
-from pipelines.imaging.elements import Elements
+from pipelines.imaging.dicom_file import DicomFile
 from pipelines.imaging.film_error import FilmError
 from pipelines.imaging.intensity import Intensity
 from pipelines.imaging.layout import Layout
-from pipelines.imaging.syntaxes import Codec
+from pipelines.imaging.syntaxes import Codec, Syntax
 
 _STEP_SHARE: Final = 64
 """A display table that goes from black to white within this fraction of its range is a threshold, not a window."""
+_OVERLAY_BIT_POSITIONS: Final = frozenset(0x60000102 + (group << 16) for group in range(0, 32, 2))
+"""OverlayBitPosition of the 16 overlay groups; 0 where the overlay has OverlayData of its own."""
 _COLOUR_SEGMENTS: Final = frozenset({0xE0, 0xEE})  # JFIF and Adobe: they say what three components are
 
 
-def halvings(header: Elements, layout: Layout, info: StreamInfo, max_side: int) -> int:
+def halvings(file: DicomFile, layout: Layout, info: StreamInfo, max_side: int) -> int:
     """How often the sides of a film may be halved so that the longer one still has `max_side` pixels; 0 for not at all.
 
     Args:
-        header: of the DICOM file.
+        file: the DICOM file.
         layout: of its pixels.
         info: of its code stream.
         max_side: in pixels.
     """
     longer = max(info.rows, info.columns)
     count = next((n for n in range(info.halvings, 0, -1) if _halved(longer, n) >= max_side), 0)
-    return count if count and may_reduce(header, layout, info) else 0
+    return count if count and may_reduce(file, layout, info) else 0
 
 
-def may_reduce(header: Elements, layout: Layout, info: StreamInfo) -> bool:
+def may_reduce(file: DicomFile, layout: Layout, info: StreamInfo) -> bool:
     """Whether averages of this film's stored values mean what averages of its display values mean.
 
-    They do not for palette indices; where overlays or anything else may stand in bits above BitsStored; for two's
-    complement patterns; where padding would bleed into the film; and where the display table is not monotone or is as
-    steep as a threshold. Of colour captures only those are reduced whose stream says itself that it is YCbCr.
+    They do not for palette indices; where overlays stand in the bits around the stored ones; for two's complement
+    patterns; where padding would bleed into the film; and where the display table is not monotone or is as steep as a
+    threshold. Of colour captures only those are reduced whose stream says itself that it is YCbCr.
     """
     if layout.samples == 3:
         return info.transformed is True
     if layout.photometric not in ("MONOCHROME1", "MONOCHROME2"):
         return False
-    if layout.signed or info.signed or info.precision > layout.bits_stored:
+    if layout.signed or info.signed:
+        return False
+    if info.precision > layout.bits_stored and (layout.high_bit >= layout.bits_stored or _has_overlay_bits(file)):
         return False
     try:
-        intensity = Intensity.of(header, layout)
+        intensity = Intensity.of(file.header, layout)
         table = intensity.table(np.ones(1 << layout.bits_stored, dtype=np.int64))
     except FilmError:
         return False  # the full decode finds the same fault, or a worse one
@@ -102,14 +111,25 @@ REDUCERS: Final = {
 """Codec -> its reduced decoder."""
 
 
-def decode_reduced(codec: Codec, stream: bytes, info: StreamInfo, count: int) -> NDArray[Any] | None:
-    """Decode a stream with both sides halved `count` times; None where that fails and the full decode must say why."""
+def decode_reduced(syntax: Syntax, stream: bytes, layout: Layout, info: StreamInfo, count: int) -> NDArray[Any] | None:
+    """Decode a stream with both sides halved `count` times.
+
+    Returns:
+        Unsigned integers ``[ceil(rows / 2**count), ceil(columns / 2**count)]`` on the scale of the full picture; None
+        where only the full decode can tell what the film shows or what is wrong with it.
+    """
     try:
-        samples = REDUCERS[codec](stream, info, count)
+        samples = REDUCERS[syntax.codec](stream, info, count)
     except Exception:  # noqa: BLE001 - codecs raise what they like; the full decoders have the last word
         return None
-    expected = (_halved(info.rows, count), _halved(info.columns, count))
-    return samples if samples.shape == expected and samples.dtype.kind == "u" else None
+    if samples.shape != (_halved(info.rows, count), _halved(info.columns, count)) or samples.dtype.kind != "u":
+        return None
+    top = (1 << layout.bits_stored) - 1
+    if syntax.lossy is False and _uses_spare_bits(samples, top):
+        return None
+    phase = 0.0 if syntax.codec is Codec.JPEG else 0.5 - 0.5 / (1 << count)
+    aligned = _aligned(samples, info, count, phase=phase)
+    return np.minimum(aligned, samples.dtype.type(min(top, np.iinfo(samples.dtype).max)))
 
 
 class _Jpeg2000(Jpeg2KImageFile):
@@ -128,6 +148,43 @@ class _Jpeg2000(Jpeg2KImageFile):
 
 def _halved(side: int, count: int) -> int:
     return -(-side >> count)
+
+
+def _aligned(samples: NDArray[Any], info: StreamInfo, count: int, *, phase: float) -> NDArray[Any]:
+    """Interpolate a decoder's grid to one whose pixels tile the stored matrix.
+
+    Args:
+        samples: as decoded.
+        info: of the full picture.
+        count: halvings.
+        phase: by how much of a reduced pixel a sample stands before the middle of what it is the mean of.
+    """
+    rows, columns = samples.shape
+    down, across = info.rows / (rows << count), info.columns / (columns << count)
+    if phase == 0.0 and down == across == 1.0:
+        return samples
+    # Pixel j of the new grid has its middle at scale * (j + 0.5), that of sample i lies at i + 0.5 - phase.
+    to_sample = np.array([[across, 0, across / 2 - 0.5 + phase], [0, down, down / 2 - 0.5 + phase]])
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(samples, to_sample, (columns, rows), flags=flags, borderMode=cv2.BORDER_REPLICATE))
+
+
+def _uses_spare_bits(samples: NDArray[Any], top: int) -> bool:
+    """Whether something undeclared stands in the bits above the stored ones of a lossless stream.
+
+    Low-pass filters overshoot too, beside white edges: by less than a quarter, and in lines rather than in areas.
+    """
+    above = samples > top
+    if not above.any():
+        return False
+    solid = cv2.erode(above.astype(np.uint8), np.ones((3, 3), np.uint8))
+    return bool(solid.any()) or int(samples.max()) > 1.25 * (top + 1)
+
+
+def _has_overlay_bits(file: DicomFile) -> bool:
+    """Whether the header says that an overlay lies in the cells themselves (retired, but found in old archives)."""
+    header = DicomFile.parse(file.stream, file.size, _OVERLAY_BIT_POSITIONS).header
+    return any(header.integer(tag) for tag in _OVERLAY_BIT_POSITIONS)
 
 
 def _is_gentle(table: NDArray[np.float32]) -> bool:
