@@ -84,8 +84,8 @@ def read_radiograph(path: Path, *, max_side: int | None = None) -> Radiograph:
     with open_image(path) as (stream, size, file_format):
         if file_format is Format.DICOM:
             return _read_dicom(DicomFile.parse(stream, size, tags.DISPLAY))
-        header, pixels = read_raster(stream, size, file_format)
-        return Radiograph(pixels, raster_facts(header))
+        film = read_raster(stream, size, file_format)
+        return Radiograph(film.pixels, raster_facts(film.header, colour=film.colour))
 
 
 def _read_dicom(file: DicomFile) -> Radiograph:

@@ -1,6 +1,7 @@
 """Open one file safely and say which format it holds."""
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ class Format(Enum):
     PNG = "PNG"
     JPEG = "JPEG"
     TIFF = "TIFF"
+    MHA = "MHA"
+    NRRD = "NRRD"
+    JSRT = "JSRT"
 
 
 _RASTER_SIGNATURES = {
@@ -30,7 +34,30 @@ _RASTER_SIGNATURES = {
     b"MM\x00*": Format.TIFF,
     b"II+\x00": Format.TIFF,
     b"MM\x00+": Format.TIFF,
+    b"NRRD000": Format.NRRD,
 }
+# MetaImage has no signature: its text header begins with one of these keys.
+_META_IMAGE = re.compile(rb"(ObjectType|NDims|Comment)[ \t]*=")
+JSRT_SIDE = 2048
+"""Pixels along each side of a JSRT film, whose file has two bytes for each and no header."""
+
+_OTHERS = {
+    b"BM": "a BMP picture",
+    b"GIF8": "a GIF picture",
+    b"%PDF-": "a PDF document",
+    b"PK\x03\x04": "a ZIP archive",
+    b"\x1f\x8b": "a gzip archive",
+    b"\x00\x00\x00\x0cjP  ": "a JPEG 2000 picture",
+    b"\xff\x4f\xff\x51": "a JPEG 2000 picture",
+    b"\x93NUMPY": "a NumPy array",
+    b"\x89HDF": "an HDF5 file",
+    b"version https://git-lfs": "a Git LFS pointer, not the file it points to",
+    b"<!DOCTYPE": "a web page",
+    b"<!doctype": "a web page",
+    b"<html": "a web page",
+    b"<?xml": "an XML document",
+}
+"""Signatures of files that turn up among films, and what the refusal calls them."""
 
 
 @contextmanager
@@ -46,7 +73,7 @@ def open_image(path: Path) -> Iterator[tuple[BinaryIO, int, Format]]:
     try:
         with _open_regular(path) as stream:
             size = os.fstat(stream.fileno()).st_size
-            yield stream, size, _sniff(stream, size)
+            yield stream, size, _sniff(stream, size, path.suffix)
     except FilmError as error:
         raise UnreadableImage(path, error.reason, error.detail) from None
     except OSError as error:  # the disk or the network failed in the middle of the file
@@ -74,7 +101,7 @@ def _open_without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def _sniff(stream: BinaryIO, size: int) -> Format:
+def _sniff(stream: BinaryIO, size: int, suffix: str) -> Format:
     head = stream.read(PREAMBLE_BYTES + 4)
     stream.seek(0)
     if not head:
@@ -85,9 +112,23 @@ def _sniff(stream: BinaryIO, size: int) -> Format:
     for signature, file_format in _RASTER_SIGNATURES.items():
         if head.startswith(signature):
             return file_format
+    if _META_IMAGE.match(head):
+        return Format.MHA
+    # Before bare data sets: the first two samples of a film may look like the tag of one.
+    if size == 2 * JSRT_SIDE * JSRT_SIDE and suffix.lower() == ".img":
+        return Format.JSRT
     if _starts_like_bare_dataset(head, size):
         return Format.DICOM
-    raise FilmError(Reason.NOT_AN_IMAGE, "expected DICOM, PNG, JPEG or TIFF, found none of their signatures")
+    raise FilmError(Reason.NOT_AN_IMAGE, f"expected DICOM, PNG, JPEG, TIFF, MHA, NRRD or JSRT, found {_name(head)}")
+
+
+def _name(head: bytes) -> str:
+    """What a file that holds no film is, from a fixed list."""
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "a WebP picture"
+    if head[4:8] == b"ftyp":
+        return "an HEIF picture or a video"
+    return next((name for start, name in _OTHERS.items() if head.startswith(start)), "none of their signatures")
 
 
 def _starts_like_bare_dataset(head: bytes, size: int) -> bool:
