@@ -1,5 +1,7 @@
 """A film decoded at a smaller resolution shows what the full one shows; films that cannot be are decoded in full."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -290,3 +292,16 @@ def test_comments_and_application_segments_do_not_reach_pillow() -> None:
     np.testing.assert_array_equal(
         reduced.reduced_jpeg(planted, info, 1), reduced.reduced_jpeg(stream, jpeg_info(stream), 1)
     )
+
+
+def test_the_benchmark_runs_on_every_syntax() -> None:
+    program = Path(__file__).resolve().parents[2] / "benchmarks" / "decode.py"
+    done = subprocess.run(
+        [sys.executable, program, "--quick", "--side", "100"], capture_output=True, text=True, timeout=200, check=True
+    )
+    tables = done.stdout.strip().split("\n\n")
+    assert len(tables) == 2
+    for table in tables:
+        rows = table.splitlines()[2:]
+        assert len(rows) == 14
+        assert all(float(row.split()[-4]) > 0 for row in rows)
