@@ -13,6 +13,9 @@ from pipelines.errors import Reason, UnreadableImage
 from pipelines.imaging.film_error import FilmError
 
 PREAMBLE_BYTES = 128
+MAX_FILE_BYTES = 1 << 30
+"""Longest file opened: 64 megapixels of 16-bit colour, uncompressed, are 384 MiB. A file can be far longer than its
+disk (a hole takes no room), and whoever reads it to its end needs that much memory."""
 
 
 class Format(Enum):
@@ -67,12 +70,15 @@ def open_image(path: Path) -> Iterator[tuple[BinaryIO, int, Format]]:
     Never blocks: a FIFO, socket or device is refused after `open` without waiting for its other end.
 
     Raises:
-        UnreadableImage: missing, unreadable_file or not_an_image; and any `FilmError` raised inside the block, which
-            gets its path here.
+        UnreadableImage: missing, unreadable_file, too_large or not_an_image; and any `FilmError` raised inside the
+            block, which gets its path here.
     """
     try:
         with _open_regular(path) as stream:
             size = os.fstat(stream.fileno()).st_size
+            if size > MAX_FILE_BYTES:
+                found = f"the file is {size >> 20:,} MiB long, expected at most {MAX_FILE_BYTES >> 20:,}"
+                raise FilmError(Reason.TOO_LARGE, found)
             yield stream, size, _sniff(stream, size, path.suffix)
     except FilmError as error:
         raise UnreadableImage(path, error.reason, error.detail) from None

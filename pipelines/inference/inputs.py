@@ -24,7 +24,8 @@ SKIPPED_NAMES: Final = ("DICOMDIR", "Thumbs.db", "desktop.ini")
 _SKIPPED_NAMES_LOWER: Final = frozenset(name.lower() for name in SKIPPED_NAMES)
 
 
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What moves a cursor, ends a line or turns the direction of writing: shown as it is, a name could pass for another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +99,17 @@ def collect_inputs(inputs: Sequence[Path], *, root: Path | None = None, split: s
 
 
 def text_of(name: str | os.PathLike[str]) -> str:
-    r"""A path as UTF-8 text with ``/`` between its parts; undecodable bytes and control characters become ``\xNN``."""
+    r"""A path as UTF-8 text with ``/`` between its parts; undecodable bytes and control characters become ``\xNN``.
+
+    Marks that turn the direction of writing, and line and paragraph separators, become ``\uNNNN``.
+    """
     posix = os.fspath(name).replace(os.sep, "/")
     text = posix.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+    return _CONTROL.sub(lambda match: _escaped(ord(match[0])), text)
+
+
+def _escaped(code: int) -> str:
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 def natural_key(path: str) -> tuple[tuple[tuple[str | int, ...], str], ...]:
