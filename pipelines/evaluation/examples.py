@@ -1,7 +1,7 @@
 """Films to look at, drawn by a rule that flatters nobody."""
 
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,8 @@ import pandas as pd
 from pipelines.evaluation.joining import Scored
 from pipelines.evaluation.localisation import boxes_of, peak_of
 from pipelines.evaluation.predictions import heatmap_file
-from pipelines.evaluation.records import Example, Examples
+from pipelines.evaluation.records import Example, ExampleBox, Examples
+from pipelines.imaging.orientation import UPRIGHT, Orientation
 
 Outcome = Literal["true_positive", "false_negative", "false_positive", "true_negative"]
 OUTCOMES: Final[tuple[Outcome, ...]] = ("true_positive", "false_negative", "false_positive", "true_negative")
@@ -58,13 +59,43 @@ def _pictures(image_id: str, finding: str) -> set[str]:
 
 def _example(film: "pd.Series[Any]", score: float, finding: str, outcome: Outcome) -> Example:
     rows, columns = film.get("rows"), film.get("columns")
+    boxes, peak = boxes_of(film.get("boxes"), finding), peak_of(film, finding)
+    if rows is None or pd.isna(rows) or columns is None or pd.isna(columns):
+        rows = columns = None
+    else:
+        # Pictures are upright; boxes and peaks are where the file stores them.
+        upright = _Upright(_orientation(film), int(rows), int(columns))
+        boxes = None if boxes is None else tuple(upright.box(box) for box in boxes)
+        peak = None if peak is None else upright.point(*peak)
+        rows, columns = upright.orientation.shape(upright.rows, upright.columns)
     return Example(
         outcome=outcome,
         image_id=str(film["pred_image_id"]),
         score=score,
         synthetic=film.get("reference_standard") == "synthetic",
-        rows=None if rows is None or pd.isna(rows) else int(rows),
-        columns=None if columns is None or pd.isna(columns) else int(columns),
-        boxes=boxes_of(film.get("boxes"), finding),
-        peak=peak_of(film, finding),
+        rows=rows,
+        columns=columns,
+        boxes=boxes,
+        peak=peak,
     )
+
+
+def _orientation(film: "pd.Series[Any]") -> Orientation:
+    value = film.get("pred_orientation")
+    return UPRIGHT if value is None or pd.isna(value) else Orientation.of_exif(int(value))
+
+
+class _Upright(NamedTuple):
+    """Carries stored coordinates of one film to its upright picture."""
+
+    orientation: Orientation
+    rows: int
+    columns: int
+
+    def point(self, x: float, y: float) -> tuple[float, float]:
+        return self.orientation.to_upright(x, y, rows=self.rows, columns=self.columns)
+
+    def box(self, box: ExampleBox) -> ExampleBox:
+        corners = self.point(box.x0, box.y0), self.point(box.x1, box.y1)
+        (x0, x1), (y0, y1) = (sorted(axis) for axis in zip(*corners, strict=True))
+        return ExampleBox(x0=x0, y0=y0, x1=x1, y1=y1)

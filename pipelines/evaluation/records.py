@@ -103,7 +103,7 @@ class Histogram(Record):
 
 
 class ExampleBox(Record):
-    """A true box in stored pixels."""
+    """A true box, in stored pixels of the film (in an `Example`: of the film turned upright)."""
 
     x0: float
     y0: float
@@ -119,11 +119,12 @@ class Example(Record):
     score: float
     synthetic: bool
     rows: int | None
+    """Of the film as it stands upright, like the pictures; so are boxes and peak."""
     columns: int | None
     boxes: tuple[ExampleBox, ...] | None
     """True boxes of the finding; null where none were drawn for this film."""
     peak: tuple[float, float] | None
-    """Where the map peaks, (x, y) in stored pixels."""
+    """Where the map peaks, (x, y)."""
     film_picture: str | None = None
     """File inside the evaluation folder: the film alone."""
     map_picture: str | None = None

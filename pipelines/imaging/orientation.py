@@ -49,6 +49,11 @@ class Orientation(NamedTuple):
         """What undoes an EXIF orientation, 1 to 8."""
         return cls(value >= 5, rows_flipped=value in (3, 4, 7, 8), columns_flipped=value in (2, 3, 6, 7))
 
+    @property
+    def exif(self) -> int:
+        """The EXIF orientation, 1 to 8, that says the same: one number for a table."""
+        return next(value for value in range(1, 9) if Orientation.of_exif(value) == self)
+
     def shape(self, rows: int, columns: int) -> tuple[int, int]:
         """Upright (rows, columns) of a stored matrix."""
         return (columns, rows) if self.transposed else (rows, columns)

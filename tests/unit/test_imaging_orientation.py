@@ -59,6 +59,12 @@ def test_exif_is_undone_as_pillow_does(value: int) -> None:
     )
 
 
+def test_each_has_a_number_of_its_own() -> None:
+    assert sorted(orientation.exif for orientation in ALL) == list(range(1, 9))
+    assert all(Orientation.of_exif(orientation.exif) == orientation for orientation in ALL)
+    assert UPRIGHT.exif == 1
+
+
 @pytest.mark.parametrize("orientation", ALL)
 def test_coordinates_follow_the_pixels(orientation: Orientation) -> None:
     rows, columns = 5, 7
