@@ -33,7 +33,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         make(root, films)
-        dicom, png = (sorted((root / "tb").glob(f"*.{suffix}")) for suffix in ("dcm", "png"))
+        dicom, png = (sorted((root / "all" / "tb").glob(f"*.{suffix}")) for suffix in ("dcm", "png"))
         print(f"{films:,} films; files per second on one core, headers alone; the best of {ROUNDS} rounds\n")
         print(f"  DICOM  read_facts                  {rate(read_facts, dicom):>8,.0f}")
         print(f"  DICOM  pydicom, without pixels     {rate(read_with_pydicom, dicom):>8,.0f}")
@@ -41,10 +41,10 @@ def main() -> None:
         print(f"  PNG    Pillow, without pixels      {rate(read_with_pillow, png):>8,.0f}\n")
         small = root / "small"
         (small / "tb").mkdir(parents=True)
-        for path in islice((root / "tb").iterdir(), films // 10):
+        for path in islice((root / "all" / "tb").iterdir(), films // 10):
             (small / "tb" / path.name).hardlink_to(path)
         print(f"build_manifest with {usable_cores()} workers, from the folder to the table")
-        for name, where, count in (("a tenth", small, films // 10), ("all", root, films)):
+        for name, where, count in (("a tenth", small, films // 10), ("all", root / "all", films)):
             seconds, peak, worker_peak = index(where)
             print(
                 f"  {name:<8} {count:>8,} films  {seconds:6.1f} s  {count / seconds:>6,.0f} per second  "
@@ -57,12 +57,12 @@ def make(root: Path, films: int) -> None:
     sources = root / "sources"
     generate_phantoms(sources, films=4, seed=1, workers=1)
     heads = [header(path) for path in sorted(sources.rglob("*.dcm"))]
-    (root / "tb").mkdir()
+    (root / "all" / "tb").mkdir(parents=True)
     Image.fromarray(np.zeros((2048, 2048), np.uint16)).save(root / "blank.png")
     blank = (root / "blank.png").read_bytes()
     for number in range(films):
         suffix = "dcm" if number % 2 else "png"
-        path = root / "tb" / f"film{number}.{suffix}"
+        path = root / "all" / "tb" / f"film{number}.{suffix}"
         head, size = heads[number % len(heads)] if number % 2 else (blank, 1 << 20)
         with path.open("wb") as stream:
             stream.write(head)
