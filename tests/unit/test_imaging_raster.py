@@ -16,6 +16,7 @@ from PIL import Image
 from pipelines.errors import Reason, UnreadableImage
 from pipelines.imaging import read_facts, read_radiograph
 from tests.unit.dicom_films import smooth
+from tests.unit.raster_films import raster_film
 
 EIGHT = smooth(8).astype(np.uint8)
 SIXTEEN = smooth(16)
@@ -24,11 +25,12 @@ LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def pixels_of(path: Path) -> np.ndarray:
-    film = read_radiograph(path)
+    film = raster_film(path)
     assert film.pixels.dtype == np.float32
     assert film.pixels.flags.c_contiguous
-    assert (film.facts.rows, film.facts.columns) == film.pixels.shape
-    assert read_facts(path) == replace(film.facts, colour=False)  # only pixels tell colour from grey stored as RGB
+    facts = read_facts(path)
+    assert (facts.rows, facts.columns) == film.pixels.shape
+    assert read_radiograph(path).facts == replace(facts, colour=film.colour)  # only pixels tell it from grey as RGB
     return film.pixels
 
 
@@ -109,7 +111,8 @@ def test_alpha_lets_the_background_through(tmp_path: Path, mode: str) -> None:
 
 def test_one_bit_png_is_scaled_to_its_range(tmp_path: Path) -> None:
     bits = EIGHT > 127
-    np.testing.assert_array_equal(pixels_of(saved(tmp_path / "film.png", Image.fromarray(bits))), bits)
+    path = saved(tmp_path / "film.png", Image.fromarray(bits))
+    np.testing.assert_array_equal(raster_film(path).pixels, bits)
 
 
 def test_jpeg(tmp_path: Path) -> None:
@@ -305,7 +308,7 @@ def test_every_wrong_byte_of_a_png_is_noticed_or_harmless(tmp_path: Path) -> Non
     for at in range(8, len(data), 7):
         path.write_bytes(data[:at] + bytes([data[at] ^ 0x10]) + data[at + 1 :])
         try:
-            film = read_radiograph(path)
+            film = raster_film(path)
         except UnreadableImage:
             continue
         np.testing.assert_allclose(film.pixels, EIGHT[:64, :64] / 255, atol=1e-6)
