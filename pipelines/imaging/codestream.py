@@ -3,6 +3,7 @@
 Source: ITU-T T.81 B.2 (JPEG), T.87 C.2 (JPEG-LS), T.800 A.5 (JPEG 2000).
 """
 
+import re
 import struct
 from typing import Final, NamedTuple
 
@@ -18,6 +19,12 @@ _DCT_HALVINGS: Final = 3  # 8 × 8 coefficients make 4 × 4, 2 × 2 or 1 × 1 pi
 _COD: Final = 0xFF52
 _SOT: Final = 0xFF90
 _STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD9)})
+
+
+_RESTARTS: Final = frozenset(range(0xD0, 0xD8))
+# EOI, SOS, DHT, DQT, DNL, DRI, APPn and COM.
+_BEHIND_SCANS: Final = frozenset({0xD9, 0xDA, 0xC4, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)})
+_MARKER: Final = re.compile(rb"\xff+([^\x00\xff])", re.DOTALL)
 
 
 class StreamInfo(NamedTuple):
@@ -131,3 +138,21 @@ def require_end(data: bytes, info: StreamInfo, what: str) -> None:
     """
     if data.find(_END_MARKER, info.scans_at) < 0:
         raise FilmError(Reason.TRUNCATED, f"the {what} stream ends before its end marker")
+    if what == "JPEG":
+        _require_scan(data, info)
+
+
+def _require_scan(data: bytes, info: StreamInfo) -> None:
+    """Refuse a scan that is broken off by a marker that does not belong there: decoders paint the rest grey.
+
+    A restart marker may stand in a scan where restarts were announced; behind a scan come its end, another scan (of a
+    colour or progressive picture) and tables (T.81, B.2.1).
+    """
+    announced = b"\xff\xdd" in data[: info.scans_at]
+    behind = _BEHIND_SCANS | _RESTARTS if announced else _BEHIND_SCANS
+    begin = info.scans_at + 2 + int.from_bytes(data[info.scans_at + 2 : info.scans_at + 4], "big")
+    for found in _MARKER.finditer(data, begin):
+        if found[1][0] not in behind:
+            raise FilmError(Reason.CORRUPT, "the JPEG stream has a marker inside its scan")
+        if found[1][0] not in _RESTARTS:
+            return

@@ -70,15 +70,15 @@ def _cells(samples: Samples, layout: Layout, info: StreamInfo | None, *, lossy: 
     """Keep the BitsStored bits of each sample."""
     mask = (1 << layout.bits_stored) - 1
     precision = info.precision if info else layout.bits_allocated
+    shift = layout.high_bit + 1 - layout.bits_stored
     if precision > layout.bits_stored and lossy and not layout.signed:
         # Lossy coding destroys overlay bits, and overshoots the range: wrapping would turn white into black.
-        return np.minimum(samples, mask)
+        return np.minimum(samples >> min(shift, precision - layout.bits_stored), mask)
     if layout.signed and precision < layout.bits_stored and samples.dtype.kind == "u":
         sign = 1 << (precision - 1)  # the stream is a narrower two's complement pattern than the header says
         samples = (samples.astype(np.int32) ^ sign) - sign
     if samples.dtype.kind == "i":
         samples = samples.astype(np.int32).astype(np.uint16)  # two's complement, at 16 bits
-    shift = layout.high_bit + 1 - layout.bits_stored
     if shift and precision > layout.bits_stored:
         samples = samples >> shift
     return samples if np.iinfo(samples.dtype).max == mask else samples & samples.dtype.type(mask)

@@ -82,11 +82,16 @@ class Elements:
         return next(iter(self.texts(tag)), "")
 
     def numbers(self, tag: int) -> tuple[float, ...]:
-        """The values of a number element (decimal text, or binary where its VR says so); what is no number is nan."""
+        """The values of a number element; what is no number is nan.
+
+        Decimal text is read as such whatever VR stands beside it, since that is what these attributes hold; other
+        bytes are binary numbers where their VR says so.
+        """
         element = self.values.get(tag)
-        if element is not None and element.vr in _BINARY_NUMBERS:
+        numbers = tuple(_to_float(text) for text in self.texts(tag))
+        if element is not None and element.vr in _BINARY_NUMBERS and any(n != n for n in numbers):
             return tuple(float(n) for n in _unpack(element, _BINARY_NUMBERS[element.vr]))
-        return tuple(_to_float(text) for text in self.texts(tag))
+        return numbers
 
     def integers(self, tag: int) -> tuple[int, ...]:
         """The values of a 16-bit element, unsigned, whatever its sign; other VRs as they say."""

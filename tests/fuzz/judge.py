@@ -130,9 +130,8 @@ def difference(film: Radiograph, reading: Reading) -> float:
     pixels = film.pixels.astype(np.float64)
     if low.shape != pixels.shape:
         return float("inf")
-    quality = getattr(film, "quality", None)
-    if quality is not None and getattr(quality, "inverted", False):
-        pixels = 1.0 - pixels
+    if film.quality.inverted:  # padding stays black
+        pixels = np.where((pixels == 0) & (low == 0), 0.0, 1.0 - pixels)
     return float(np.maximum(np.maximum(low - pixels, pixels - high), 0).max())
 
 

@@ -8,8 +8,8 @@ on tables. Where two decoders of a coding are at hand, both readings are given, 
 import contextlib
 import io
 import math
-import os
 import struct
+import tempfile
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import imagecodecs
 import numpy as np
 import pydicom
+import SimpleITK
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image
@@ -358,7 +359,7 @@ def _pillow(data: bytes) -> list[Reading]:
         turned = image.getexif().get(0x0112, 1)
         jpeg, mode = image.format == "JPEG", image.mode
         if mode == "P":
-            image = image.convert("RGBA" if "transparency" in image.info else "RGB")  # noqa: PLW2901
+            image = image.convert("RGBA" if "transparency" in image.info else "RGB")
         samples = np.asarray(image)
     if samples.dtype == bool:
         samples = samples.astype(np.uint8) * 255
@@ -408,18 +409,14 @@ def _tifffile(data: bytes) -> list[Reading]:
 
 def _volume(data: bytes) -> list[Reading]:
     """MetaImage and NRRD by ITK, from a file of its own."""
-    import tempfile
-
-    import SimpleITK as sitk
-
     suffix = ".nrrd" if data.startswith(b"NRRD") else ".mha"
-    with tempfile.NamedTemporaryFile(suffix=suffix, dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as file:
+    with tempfile.NamedTemporaryFile(suffix=suffix) as file:
         file.write(data)
         file.flush()
-        reader = sitk.ImageFileReader()
+        reader = SimpleITK.ImageFileReader()
         reader.SetFileName(file.name)
         reader.ReadImageInformation()
         if math.prod(reader.GetSize()) > 1 << 22:
             raise Refused("size")
-        values = np.squeeze(sitk.GetArrayFromImage(reader.Execute())).astype(np.float64)
+        values = np.squeeze(SimpleITK.GetArrayFromImage(reader.Execute())).astype(np.float64)
     return [_exact(values)]

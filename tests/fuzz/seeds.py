@@ -10,6 +10,7 @@ from typing import Any
 import imagecodecs
 import nrrd
 import numpy as np
+import SimpleITK
 import tifffile
 from PIL import Image
 from pydicom import uid
@@ -140,11 +141,9 @@ def _tiff(folder: Path) -> Iterator[Path]:
 
 
 def _mha(folder: Path) -> Iterator[Path]:
-    import SimpleITK as sitk
-
     for index, (cells, compress) in enumerate([(noisy(8), False), (noisy(16), True), (noisy(12), False)]):
         path = folder / f"{index}.mha"
-        sitk.WriteImage(sitk.GetImageFromArray(cells), str(path), useCompression=compress)
+        SimpleITK.WriteImage(SimpleITK.GetImageFromArray(cells), str(path), useCompression=compress)
         yield path
 
 
