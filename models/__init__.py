@@ -5,7 +5,8 @@ Nothing here imports `pipelines`; a model package can be read and run with this 
 
 from models.calibration import Calibration
 from models.classifier import Architecture, Classifier, ClassifierOutput
-from models.package import InputContract, ModelPackage, load_package, save_package
+from models.package import InputContract, IntendedUse, ModelPackage, load_package, save_package
+from models.typicality import Typicality, fit_typicality
 
 __all__ = [
     "Architecture",
@@ -13,7 +14,10 @@ __all__ = [
     "Classifier",
     "ClassifierOutput",
     "InputContract",
+    "IntendedUse",
     "ModelPackage",
+    "Typicality",
+    "fit_typicality",
     "load_package",
     "save_package",
 ]

@@ -49,6 +49,8 @@ class ClassifierOutput(NamedTuple):
     """``[N, F]`` float32, uncalibrated."""
     maps: Tensor
     """``[N, F, size / map_stride, size / map_stride]`` cell logits."""
+    features: Tensor
+    """``[N, D]`` float32, without a gradient: what `models.typicality` tells the model's kind of films by."""
 
 
 class Classifier(nn.Module):
@@ -72,6 +74,8 @@ class Classifier(nn.Module):
             width=architecture.neck_width,
             map_stride=architecture.map_stride,
         )
+        self.feature_count = 2 * sum(self.backbone.channels)
+        """D: mean and standard deviation of each channel of each of the backbone's maps."""
         self.heads = nn.ModuleDict(
             {
                 finding: LocalisingHead(architecture.neck_width, architecture.pooling)
@@ -92,8 +96,26 @@ class Classifier(nn.Module):
 
     def forward(self, x: Tensor) -> ClassifierOutput:
         """Classify display values ``[N, 1, size, size]`` in [0, 1]."""
-        features = self.neck(self.backbone((x - self.mean) / self.std))
-        outputs = [self.heads[finding](features) for finding in self.architecture.findings]
+        levels = self.backbone((x - self.mean) / self.std)
+        shared = self.neck(levels)
+        outputs = [self.heads[finding](shared) for finding in self.architecture.findings]
         return ClassifierOutput(
-            torch.stack([logits for logits, _ in outputs], dim=1), torch.stack([cells for _, cells in outputs], dim=1)
+            torch.stack([logits for logits, _ in outputs], dim=1),
+            torch.stack([cells for _, cells in outputs], dim=1),
+            _film_features(levels),
         )
+
+
+def _film_features(levels: list[Tensor]) -> Tensor:
+    """``[N, D]`` float32: mean and standard deviation over each map, fine levels (texture, exposure) before coarse.
+
+    Half precision sums too coarsely over a large map: everything here is single precision. Detached, because nothing
+    is trained by it, and a gradient would hold the maps in memory. `torch.var_mean` takes seven times as long.
+    """
+    moments: list[Tensor] = []
+    for level in levels:
+        cells = level.detach().float()
+        mean = cells.mean(dim=(2, 3))
+        variance = (cells * cells).mean(dim=(2, 3)) - mean * mean
+        moments += [mean, variance.clamp(min=0).sqrt()]
+    return torch.cat(moments, dim=1)

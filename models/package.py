@@ -1,11 +1,14 @@
 """The model package: a directory of tensors, JSON and a card; nothing in it is executed when it is read.
 
-    weights.safetensors   the classifier's state
-    model.json            architecture, input contract, findings, calibration, operating points, provenance
-    README.md             the model card
+    weights.safetensors      the classifier's state
+    typicality.safetensors   the training films' place in feature space; absent where a package does not check
+    model.json               architecture, input contract, intended use, findings, calibration, operating points,
+                             provenance
+    README.md                the model card
 
-``model_id`` is a hash of the weights and of everything that decides a score (architecture and calibration). An
-operating point names the ``model_id`` it was locked on, and belongs to no other.
+``model_id`` is a hash of the weights and of everything that decides a score (architecture and calibration) or which
+films are scored at all (typicality and intended use, where there are any). An operating point names the ``model_id``
+it was locked on, and belongs to no other.
 """
 
 import hashlib
@@ -24,9 +27,13 @@ from torch import Tensor
 from models.calibration import Calibration
 from models.classifier import Architecture, Classifier
 from models.errors import ModelError
+from models.typicality import Typicality
 
-SCHEMA: Final = "cxr-triage/model/1"
+SCHEMA: Final = "cxr-triage/model/2"
+READABLE: Final = ("cxr-triage/model/1", SCHEMA)
+"""The first had no typicality and no intended use: a program that knows only that one would score every film."""
 WEIGHTS_FILE: Final = "weights.safetensors"
+TYPICALITY_FILE: Final = "typicality.safetensors"
 MODEL_FILE: Final = "model.json"
 CARD_FILE: Final = "README.md"
 
@@ -41,6 +48,26 @@ class InputContract:
     intensity_range: tuple[float, float] = (0.0, 1.0)
     """Display values; dense tissue is bright."""
     placement: str = "aspect-preserving area resize, centred, background 0"
+
+
+@dataclass(frozen=True, slots=True)
+class IntendedUse:
+    """The films a model is meant for."""
+
+    views: tuple[str, ...] = ("PA", "AP")
+    min_age_years: float | None = None
+    """Younger patients are refused; None for no limit. A patient of unknown age is not refused."""
+    max_age_years: float | None = None
+    """Older patients are refused; None for no limit."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {**asdict(self), "views": list(self.views)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "IntendedUse":
+        """Read what `to_json` wrote."""
+        return cls(**{**values, "views": tuple(values["views"])})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,13 +85,18 @@ class ModelPackage:
     operating_points: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     control: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    typicality: Typicality | None = None
+    """Which films look like the training films; None: not checked."""
+    intended_use: IntendedUse = IntendedUse()
     model_id: str = field(init=False)
 
     def __post_init__(self) -> None:
         missing = [finding for finding in self.architecture.findings if finding not in self.calibration]
         if missing:
             raise ModelError(f"model package {self.name!r}: no calibration for finding {missing[0]!r}")
-        identity = compute_model_id(self.weights, self.architecture, self.calibration)
+        identity = compute_model_id(
+            self.weights, self.architecture, self.calibration, self.typicality, self.intended_use
+        )
         object.__setattr__(self, "model_id", identity)
         for finding, point in self.operating_points.items():
             if point.get("model_id") != identity:
@@ -86,14 +118,23 @@ class ModelPackage:
 
 
 def compute_model_id(
-    weights: Mapping[str, Tensor], architecture: Architecture, calibration: Mapping[str, Calibration]
+    weights: Mapping[str, Tensor],
+    architecture: Architecture,
+    calibration: Mapping[str, Calibration],
+    typicality: Typicality | None = None,
+    intended_use: IntendedUse = IntendedUse(),
 ) -> str:
-    """Return 16 hex digits that change with any weight and with anything else that decides a score."""
+    """Return 16 hex digits that change with any weight and with anything else that decides a score or who gets one."""
     digest = hashlib.sha256()
-    contract = {
+    contract: dict[str, Any] = {
         "architecture": architecture.to_json(),
         "calibration": {finding: asdict(calibration[finding]) for finding in architecture.findings},
     }
+    # Named only where they refuse a film, so that packages from before they existed keep their id.
+    if typicality is not None:
+        contract["typicality"] = typicality.digest()
+    if intended_use != IntendedUse():
+        contract["intended_use"] = intended_use.to_json()
     digest.update(json.dumps(contract, sort_keys=True).encode())
     for name in sorted(weights):
         tensor = weights[name].detach().cpu().contiguous()
@@ -123,6 +164,8 @@ def save_package(package: ModelPackage, directory: Path, *, card: str) -> None:
             {name: tensor.detach().cpu().contiguous() for name, tensor in package.weights.items()},
             staged / WEIGHTS_FILE,
         )
+        if package.typicality is not None:
+            save_file(package.typicality.tensors(), staged / TYPICALITY_FILE)
         (staged / MODEL_FILE).write_text(
             json.dumps(_to_json(package), indent=2, sort_keys=True) + "\n", encoding="utf-8"
         )
@@ -143,8 +186,9 @@ def load_package(directory: Path) -> ModelPackage:
             raise ModelError(f"{directory} is not a model package: {name} is missing")
     try:
         described = json.loads((directory / MODEL_FILE).read_text(encoding="utf-8"))
-        if described.get("schema") != SCHEMA:
+        if described.get("schema") not in READABLE:
             raise ModelError(f"{directory}/{MODEL_FILE}: schema is {described.get('schema')!r}, expected {SCHEMA!r}")
+        use = described.get("intended_use")
         package = ModelPackage(
             name=described["name"],
             architecture=Architecture.from_json(described["architecture"]),
@@ -152,6 +196,8 @@ def load_package(directory: Path) -> ModelPackage:
             calibration={finding: Calibration(**values) for finding, values in described["calibration"].items()},
             control=described["control"],
             provenance=described["provenance"],
+            typicality=_load_typicality(directory, described.get("typicality")),
+            intended_use=IntendedUse() if use is None else IntendedUse.from_json(use),
         )
         stated_id, operating_points = described["model_id"], described["operating_points"]
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
@@ -166,6 +212,19 @@ def load_package(directory: Path) -> ModelPackage:
     return replace(package, operating_points=operating_points)
 
 
+def _load_typicality(directory: Path, described: Mapping[str, Any] | None) -> Typicality | None:
+    path = directory / TYPICALITY_FILE
+    if described is None:
+        return None
+    if not path.is_file():
+        raise ModelError(f"{directory} is not a whole model package: {TYPICALITY_FILE} is missing")
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise ModelError(f"{path} is damaged ({error})") from None
+    return Typicality.from_parts(described, tensors)
+
+
 def _to_json(package: ModelPackage) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
@@ -178,4 +237,6 @@ def _to_json(package: ModelPackage) -> dict[str, Any]:
         "operating_points": {finding: dict(point) for finding, point in package.operating_points.items()},
         "control": dict(package.control),
         "provenance": dict(package.provenance),
+        "typicality": None if package.typicality is None else package.typicality.to_json(),
+        "intended_use": package.intended_use.to_json(),
     }

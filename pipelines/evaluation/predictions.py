@@ -33,9 +33,23 @@ SCHEMA: Final = pa.schema(
         # the model's.
         *(pa.field(f"control_{finding}", pa.float64()) for finding in FINDINGS),
         pa.field("model_id", pa.string(), nullable=False),
+        # Distance of the film from the model's training films, divided by the limit locked on validation films: above 1
+        # the film is refused as atypical, and has this value still. Null where the model's package holds no limit.
+        pa.field("atypicality", pa.float64()),
+        # What the picture says of itself, of refused films too where they were read.
+        pa.field("inverted_corrected", pa.bool_()),  # a negative, turned into a positive
+        pa.field("rotation_degrees", pa.int64()),  # clockwise turn that would bring it upright: 0, 90, 180 or 270
+        pa.field("cropped", pa.bool_()),  # the lung fields run into an edge
+        pa.field("low_contrast", pa.bool_()),
+        pa.field("text_area", pa.float64()),  # share covered by burned-in text, markers, redaction boxes
+        pa.field("border", pa.float64()),  # share covered by uniform borders
+        pa.field("colour_converted", pa.bool_()),  # stored in colour, read as grey
     ]
 )
-"""Probabilities, flags and triage columns are null where status is not ok, or where the model has no such output."""
+"""Probabilities, flags and triage columns are null where status is not ok, or where the model has no such output.
+
+Tables written before the columns after ``model_id`` existed are read without them.
+"""
 
 COLUMNS: Final = tuple(SCHEMA.names)
 

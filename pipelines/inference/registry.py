@@ -19,7 +19,7 @@ ARTIFACT: Final = "package"
 _REMOTE_SCHEMES: Final = ("models:", "runs:", "mlflow-artifacts:", "s3:", "gs:", "http:", "https:", "file:")
 _STORE_SCHEMES: Final = ("models:", "runs:")
 _SQLITE: Final = "sqlite:///"
-_TYPES: Final = {pa.string(): "string", pa.float64(): "double", pa.bool_(): "boolean"}
+_TYPES: Final = {pa.string(): "string", pa.float64(): "double", pa.bool_(): "boolean", pa.int64(): "long"}
 
 
 def log_pyfunc(package: Path, *, name: str, registered_model_name: str | None = None) -> "ModelInfo":

@@ -65,13 +65,41 @@ def model_card(
         "The shape-free control is a logistic regression on a 16×16 thumbnail and five intensity statistics. Where it "
         "comes near the model, the AUROC may come from how the pictures were made, not from disease.",
         "",
+        "## Films it refuses",
+        "",
+        _use(package),
+        "",
+        _typical(package),
+        "",
         "## Limits",
         "",
         "Films unlike the training films (other machines, children, lateral views, lying patients) give scores that "
-        "mean nothing. A threshold belongs to this model alone: another version needs its own, locked anew.",
+        "mean nothing; not all of them are refused. A threshold belongs to this model alone: another version needs its "
+        "own, locked anew.",
         "",
     ]
     return "\n".join(lines)
+
+
+def _use(package: ModelPackage) -> str:
+    use = package.intended_use
+    limits = [("at least", use.min_age_years), ("at most", use.max_age_years)]
+    ages = _and(f"{word} {value:g} years" for word, value in limits if value is not None)
+    patients = f"patients of {ages}" if ages else "patients of any age"
+    return f"Meant for {' and '.join(use.views)} films of {patients}; where a header says otherwise, they are refused."
+
+
+def _typical(package: ModelPackage) -> str:
+    limit = package.typicality
+    if limit is None:
+        return "**Films unlike its training films are not refused**: there were too few films to say what is typical."
+    return (
+        "Films unlike its training films are refused as *atypical*: a shrunk Mahalanobis distance in the network's own "
+        f"features, fitted on {limit.fitted_on} training films without augmentation. Its limit, {limit.threshold:.3f}, "
+        f"was locked on {limit.locked_on} validation films: with {limit.confidence:.0%} confidence no more than "
+        f"{limit.refuse:.1%} of films like these lie beyond it, as far as the logarithm of the distance is normal. It "
+        "sees that a picture is of another kind; it does not see a disease that the model has never met."
+    )
 
 
 def _cohort(cohort: Cohort, config: TrainConfig) -> str:

@@ -14,9 +14,18 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import Tensor
 
-from models import Architecture, Calibration, ModelPackage, save_package
+from models import (
+    Architecture,
+    Calibration,
+    IntendedUse,
+    ModelPackage,
+    Typicality,
+    fit_typicality,
+    save_package,
+)
 from models.calibration import fit_calibration
 from models.package import CARD_FILE
+from models.typicality import FEWEST
 from pipelines.config import TrainConfig
 from pipelines.errors import ConfigError
 from pipelines.evaluation.auroc import auroc_delong
@@ -51,6 +60,8 @@ class Trained:
     val: tuple[Cohort, Dataset]
     val_logits: NDArray[np.float64]
     """``[n_val, F]`` of the best weights."""
+    features: tuple[NDArray[np.float32], NDArray[np.float32]]
+    """``[n, D]`` of training films as they are, drawn by the seed, and ``[n_val, D]``; of the best weights."""
 
 
 class FindingSummary(Record):
@@ -89,6 +100,8 @@ def finish_run(trained: Trained, tracker: Tracker) -> TrainResult:
         calibration=calibration,
         control={finding: model.model_dump(mode="json") for finding, model in controls.items()},
         provenance=_provenance(trained, tracker.run_id),
+        typicality=_typicality(trained),
+        intended_use=_intended_use(config),
     )
     probabilities = _probabilities(trained, calibration)
     summaries = _summarise(trained, unlocked.model_id, probabilities, control_scores)
@@ -96,7 +109,7 @@ def finish_run(trained: Trained, tracker: Tracker) -> TrainResult:
     package = replace(unlocked, operating_points=points)
     folder = config.out / PACKAGE
     save_package(package, folder, card=model_card(package, summaries, config, cohort, trained.train[0]))
-    _write_validation(config.out / "validation.parquet", trained, probabilities)
+    _write_validation(config.out / "validation.parquet", trained, package, probabilities)
     draw_figures(config.out / "figures", package, trained.val, probabilities, trained.progress)
     result = TrainResult(
         package=PACKAGE,
@@ -120,6 +133,19 @@ def read_result(folder: Path) -> TrainResult | None:
         return TrainResult.model_validate_json(path.read_bytes())
     except ValidationError:
         raise ConfigError(f"{path} is damaged; remove it to finish the run again with --resume") from None
+
+
+def _typicality(trained: Trained) -> Typicality | None:
+    """Lock which films the model scores; None where there are too few films to say."""
+    seen, unseen = trained.features
+    if min(len(seen), len(unseen)) < FEWEST:
+        return None
+    return fit_typicality(seen, unseen)
+
+
+def _intended_use(config: TrainConfig) -> IntendedUse:
+    use = config.intended_use
+    return IntendedUse(min_age_years=use.min_age_years, max_age_years=use.max_age_years)
 
 
 def _calibrate(trained: Trained) -> dict[str, Calibration]:
@@ -213,7 +239,7 @@ def _cohort_facts(cohort: Cohort, config: TrainConfig) -> dict[str, Any]:
     }
 
 
-def _write_validation(path: Path, trained: Trained, probabilities: NDArray[np.float64]) -> None:
+def _write_validation(path: Path, trained: Trained, package: ModelPackage, probabilities: NDArray[np.float64]) -> None:
     """Save what the operating points were locked on, so that every number of the run can be computed again."""
     cohort = trained.val[0]
     table = pd.DataFrame({"image_id": cohort.rows["image_id"]})
@@ -221,6 +247,8 @@ def _write_validation(path: Path, trained: Trained, probabilities: NDArray[np.fl
         table[f"label_{finding}"] = cohort.labels[:, position]
         table[f"logit_{finding}"] = trained.val_logits[:, position]
         table[f"p_{finding}"] = probabilities[:, position]
+    if package.typicality is not None:
+        table["atypicality"] = package.typicality.atypicality(trained.features[1])
     with replacing(path) as temporary:
         pq.write_table(pa.Table.from_pandas(table, preserve_index=False), temporary)
 

@@ -5,7 +5,7 @@ films → epochs (train, validate, checkpoint) → best weights → calibration 
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final, NamedTuple, cast
 
 import lightning_fabric
 import numpy as np
@@ -35,6 +35,19 @@ from pipelines.training.state import Checkpoint, Progress
 from pipelines.training.tracking import open_tracker
 
 EpochCallback = Callable[[int, int, dict[str, float]], None]
+
+
+TYPICAL_FILMS: Final = 4096
+"""Training films, at most, that `models.typicality` learns from; more add seconds and change little."""
+
+
+class Predicted(NamedTuple):
+    """What the network says of films, in the order asked for."""
+
+    logits: NDArray[np.float64]
+    """``[n, F]``."""
+    features: NDArray[np.float32]
+    """``[n, D]``."""
 
 
 def train(config: TrainConfig, *, resume: bool = False, on_epoch: EpochCallback | None = None) -> TrainResult | None:
@@ -75,7 +88,7 @@ def train(config: TrainConfig, *, resume: bool = False, on_epoch: EpochCallback 
                     on_epoch(progress.epoch, config.optimisation.epochs, metrics)
             fabric.barrier()
         run.classifier.load_state_dict(best_model)
-        logits = predict_logits(run)
+        validated, seen = predict(run, run.val_films), predict(run, run.train_films, drawn_films(run))
         if not fabric.is_global_zero:
             return None
         trained = Trained(
@@ -86,7 +99,8 @@ def train(config: TrainConfig, *, resume: bool = False, on_epoch: EpochCallback 
             progress=progress,
             train=(cohorts["train"], run.train_films.cache),
             val=(cohorts["val"], run.val_films.cache),
-            val_logits=logits,
+            val_logits=validated.logits,
+            features=(seen.features, validated.features),
         )
         return finish_run(trained, tracker)
 
@@ -179,20 +193,38 @@ def _loader(run: Run, films: TrainingFilms, batches: Any) -> Any:
     return run.fabric.setup_dataloaders(loader, use_distributed_sampler=False)
 
 
-def predict_logits(run: Run) -> NDArray[np.float64]:
-    """Logits ``[n, F]`` of the validation films in order; each film is seen by exactly one process."""
-    count, fabric = len(run.val_films), run.fabric
-    mine = list(range(fabric.global_rank, count, fabric.world_size))
+def predict(run: Run, films: TrainingFilms, chosen: NDArray[np.intp] | None = None) -> Predicted:
+    """Show films, as they are without augmentation, to the network; each is seen by exactly one process.
+
+    Args:
+        run: the run; its network is left in evaluation mode.
+        films: training or validation films.
+        chosen: which of them, ascending; None for all.
+    """
+    fabric, findings = run.fabric, len(run.config.findings)
+    wanted = np.arange(len(films)) if chosen is None else chosen
+    mine = wanted[fabric.global_rank :: fabric.world_size].tolist()
     size = max(1, run.config.optimisation.batch_size // fabric.world_size)
     batches = [[(0, index) for index in mine[start : start + size]] for start in range(0, len(mine), size)]
-    logits = torch.zeros(count, len(run.config.findings), dtype=torch.float64)
+    plain = TrainingFilms(films.cache, films.cohort, run.config, map_side=films.map_side)
+    width = findings + cast(int, run.classifier.feature_count)
+    table = torch.zeros(len(wanted), width, dtype=torch.float64)
     run.classifier.eval()
     with torch.inference_mode():
-        for batch in _loader(run, run.val_films, batches):
+        for batch in _loader(run, plain, batches):
             output = run.classifier(batch["image"])
-            logits[batch["index"].cpu()] = output.logits.double().cpu()
+            rows = np.searchsorted(wanted, batch["index"].cpu().numpy())
+            table[rows] = torch.cat([output.logits.double(), output.features.double()], dim=1).cpu()
     # Every process filled in its own rows and left zeros elsewhere: the sum is the whole table, each film once.
-    return np.asarray(_sum_over_processes(fabric, logits.to(fabric.device)).cpu().numpy())
+    whole = _sum_over_processes(fabric, table.to(fabric.device)).cpu().numpy()
+    return Predicted(whole[:, :findings], whole[:, findings:].astype(np.float32))
+
+
+def drawn_films(run: Run) -> NDArray[np.intp]:
+    """Return the training films, ascending, that say what a typical film is: all, or `TYPICAL_FILMS` by the seed."""
+    count = len(run.train_films)
+    drawn = np.random.default_rng([run.config.seed, count]).permutation(count)[:TYPICAL_FILMS]
+    return np.sort(drawn)
 
 
 def _sum_over_processes(fabric: lightning_fabric.Fabric, tensor: Tensor) -> Tensor:
@@ -202,7 +234,7 @@ def _sum_over_processes(fabric: lightning_fabric.Fabric, tensor: Tensor) -> Tens
 
 
 def _validate(run: Run) -> dict[str, float]:
-    logits, labels = predict_logits(run), run.val_films.cohort.labels
+    logits, labels = predict(run, run.val_films).logits, run.val_films.cohort.labels
     loss = masked_bce(torch.tensor(logits), torch.tensor(labels))
     metrics = {"val_loss": float((loss.total / loss.known).mean())}
     for position, finding in enumerate(run.config.findings):
