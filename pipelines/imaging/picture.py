@@ -33,6 +33,8 @@ LOW_CONTRAST: Final = 0.35
 """Low contrast: the same range below this."""
 LEAST_SCORE: Final = 6.0
 """Below this the picture is not taken for a frontal chest at all, and neither turned nor corrected."""
+LEAST_STRUCTURE: Final = 0.01
+"""Nor where details finer than about 1 % of its side are weaker than this share of its grey range."""
 POLARITY_MARGIN: Final = 2.25
 TURN_MARGIN: Final = 2.5
 """Log odds by which a reading must beat its rivals; the largest wrong margin seen on a real film was below 2."""
@@ -98,8 +100,9 @@ def looks_inverted(pixels: Pixels) -> bool:
     """
     film = shrink(pixels, THUMBNAIL)
     top, bottom, left, right = content_box(film)
-    reading = read_chest(film[top:bottom, left:right])
-    return reading.negative and reading.score >= LEAST_SCORE and reading.polarity_margin >= POLARITY_MARGIN
+    content = np.ascontiguousarray(film[top:bottom, left:right])
+    reading = read_chest(content)
+    return reading.negative and reading.polarity_margin >= POLARITY_MARGIN and _is_chest(content, reading)
 
 
 def examine(pixels: Pixels, *, inverted: bool = False) -> Quality:
@@ -115,7 +118,7 @@ def examine(pixels: Pixels, *, inverted: bool = False) -> Quality:
     top, bottom, left, right = box
     content = np.ascontiguousarray(film[top:bottom, left:right])
     reading = read_chest(content)
-    chest = not reading.negative and reading.score >= LEAST_SCORE
+    chest = not reading.negative and _is_chest(content, reading)
     sure = chest and reading.turn_margin >= TURN_MARGIN
     return Quality(
         inverted=inverted,
@@ -135,6 +138,14 @@ def shrink(pixels: Pixels, longest: int) -> Pixels:
     scale = longest / max(rows, columns)
     size = max(1, round(columns * scale)), max(1, round(rows * scale))
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
+
+
+def _is_chest(content: Pixels, reading: Reading) -> bool:
+    """Whether a reading can be believed: it fits, and the picture has the fine structure that mere shading lacks."""
+    fine: Any = np.abs(content - cv2.GaussianBlur(content, (0, 0), 0.012 * max(content.shape)))
+    low, high = np.percentile(content, (5, 95))
+    structure = float(np.percentile(fine, 75))
+    return reading.score >= LEAST_SCORE and structure > LEAST_STRUCTURE * float(high - low)
 
 
 def _clipped(film: Pixels) -> float:

@@ -17,6 +17,8 @@ _FLAT: Final = 0.04
 """A line of pixels is uniform where all but its outermost tenth or so lie within this range of grey..."""
 _STRAY: Final = 0.06
 """...leaving out this share at each end, so that text on a border does not end it."""
+_STEP: Final = 0.1
+"""A border keeps the grey of the edge within this range."""
 _LEAST_CONTENT: Final = 0.2
 """Where less of a side would remain, nothing is taken for a border."""
 _INK: Final = 64
@@ -88,14 +90,19 @@ def text_rows(film: Bytes) -> Mask:
 
 
 def _uniform_ends(pixels: NDArray[np.float32]) -> tuple[int, int]:
-    """First row that is not uniform, and the row behind the last such one; a film of uniform rows keeps them all."""
+    """First row that is not uniform or not as grey as the edge, and the row behind the last such one.
+
+    A film of like, uniform rows keeps them all.
+    """
     if min(pixels.shape) < 2:
         return 0, len(pixels)
     ordered = np.sort(pixels, axis=1)
     length = pixels.shape[1]
     spread = ordered[:, min(length - 1, int((1 - _STRAY) * length))] - ordered[:, int(_STRAY * length)]
-    varied = np.flatnonzero(spread >= _FLAT)
-    return (int(varied[0]), int(varied[-1]) + 1) if len(varied) else (0, len(pixels))
+    middle = ordered[:, length // 2]
+    first = np.flatnonzero((spread >= _FLAT) | (np.abs(middle - middle[0]) > _STEP))
+    last = np.flatnonzero((spread >= _FLAT) | (np.abs(middle - middle[-1]) > _STEP))
+    return (int(first[0]), int(last[-1]) + 1) if len(first) and len(last) else (0, len(pixels))
 
 
 def _bounds(mask: Mask) -> list[Letter]:
