@@ -3,9 +3,10 @@
 Source: ITU-T T.81 B.2 (JPEG), T.87 C.2 (JPEG-LS), T.800 A.5 (JPEG 2000).
 """
 
-import re
 import struct
 from typing import Final, NamedTuple
+
+import numpy as np
 
 from pipelines.errors import Reason
 from pipelines.imaging.film_error import FilmError
@@ -24,7 +25,6 @@ _STANDALONE: Final = frozenset({0x01, *range(0xD0, 0xD9)})
 _RESTARTS: Final = frozenset(range(0xD0, 0xD8))
 # EOI, SOS, DHT, DQT, DNL, DRI, APPn and COM.
 _BEHIND_SCANS: Final = frozenset({0xD9, 0xDA, 0xC4, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)})
-_MARKER: Final = re.compile(rb"\xff+([^\x00\xff])", re.DOTALL)
 
 
 class StreamInfo(NamedTuple):
@@ -134,9 +134,10 @@ def _wavelet_levels(data: bytes, at: int) -> int:
 def require_end(data: bytes, info: StreamInfo, what: str) -> None:
     """Refuse a stream without its end marker: decoders fill in what is missing and say nothing.
 
-    The marker cannot occur inside entropy-coded data, so the first one behind the frame header is the end.
+    The marker cannot occur inside entropy-coded data, so any one behind the frame header is the end; it is looked for
+    from the back, where it mostly stands.
     """
-    if data.find(_END_MARKER, info.scans_at) < 0:
+    if data.rfind(_END_MARKER, info.scans_at) < 0:
         raise FilmError(Reason.TRUNCATED, f"the {what} stream ends before its end marker")
     if what == "JPEG":
         _require_scan(data, info)
@@ -151,8 +152,10 @@ def _require_scan(data: bytes, info: StreamInfo) -> None:
     announced = b"\xff\xdd" in data[: info.scans_at]
     behind = _BEHIND_SCANS | _RESTARTS if announced else _BEHIND_SCANS
     begin = info.scans_at + 2 + int.from_bytes(data[info.scans_at + 2 : info.scans_at + 4], "big")
-    for found in _MARKER.finditer(data, begin):
-        if found[1][0] not in behind:
+    scan = np.frombuffer(data, dtype=np.uint8)[begin:]
+    followed = scan[np.flatnonzero(scan[:-1] == 0xFF) + 1]
+    for marker in followed[(followed != 0x00) & (followed != 0xFF)]:  # neither a stuffed byte nor a fill byte
+        if marker not in behind:
             raise FilmError(Reason.CORRUPT, "the JPEG stream has a marker inside its scan")
-        if found[1][0] not in _RESTARTS:
+        if marker not in _RESTARTS:
             return

@@ -129,7 +129,7 @@ def decode_reduced(syntax: Syntax, stream: bytes, layout: Layout, info: StreamIn
         return None
     phase = 0.0 if syntax.codec is Codec.JPEG else 0.5 - 0.5 / (1 << count)
     aligned = _aligned(samples, info, count, phase=phase)
-    return np.minimum(aligned, samples.dtype.type(min(top, np.iinfo(samples.dtype).max)))
+    return np.asarray(np.minimum(aligned, samples.dtype.type(min(top, np.iinfo(samples.dtype).max))))
 
 
 class _Jpeg2000(Jpeg2KImageFile):
