@@ -363,9 +363,13 @@ def _pillow(data: bytes) -> list[Reading]:
         samples = np.asarray(image)
     if samples.dtype == bool:
         samples = samples.astype(np.uint8) * 255
-    top = 65535.0 if mode.startswith("I") else 255.0
-    grey = _one_channel(samples.astype(np.float64) / top)
-    return [_exact(_turned(grey, turned), 2.5 / 255 if jpeg else 0)]
+    tops = {_white(samples.astype(np.uint16)), 65535.0} if mode.startswith("I") else {255.0}
+    pictures = [_one_channel(samples.astype(np.float64) / top) for top in tops]
+    if jpeg and samples.ndim == 3:  # luma as the file has it, before chroma is added and clipped
+        with Image.open(io.BytesIO(data)) as image:
+            image.draft("L", image.size)
+            pictures.append(np.asarray(image.convert("L")) / 255.0)
+    return [_exact(_turned(grey, turned), 2.5 / 255 if jpeg else 0) for grey in pictures]
 
 
 def _one_channel(channels: Floats) -> Floats:
@@ -397,12 +401,14 @@ def _tifffile(data: bytes) -> list[Reading]:
         channels = page.samplesperpixel
     with contextlib.suppress(Exception), Image.open(io.BytesIO(data)) as image:
         if image.mode in ("L", "I;16", "I;16B") and channels == 1 and kind in (0, 1):
-            grey = np.asarray(image).astype(np.float64) / top
+            samples = np.asarray(image)
+            grey = samples.astype(np.float64) / (top if top != 65535 else _white(samples.astype(np.uint16)))
             # Pillow turns WhiteIsZero of 8 bits itself, of 16 not.
             turn = white and image.mode != "L"
             found.append(_exact(_turned(np.clip(1 - grey if turn else grey, 0, 1), orientation)))
     if kind in (0, 1, 2):
-        grey = _one_channel(tifffile.imread(io.BytesIO(data)).astype(np.float64) / top)
+        samples = tifffile.imread(io.BytesIO(data))
+        grey = _one_channel(samples.astype(np.float64) / (top if top != 65535 else _white(samples.astype(np.uint16))))
         found.append(_exact(_turned(np.clip(1 - grey if white else grey, 0, 1), orientation)))
     return found
 
@@ -418,5 +424,19 @@ def _volume(data: bytes) -> list[Reading]:
         reader.ReadImageInformation()
         if math.prod(reader.GetSize()) > 1 << 22:
             raise Refused("size")
-        values = np.squeeze(SimpleITK.GetArrayFromImage(reader.Execute())).astype(np.float64)
-    return [_exact(values)]
+        values = np.squeeze(SimpleITK.GetArrayFromImage(reader.Execute()))
+    if values.dtype == np.uint8:
+        return [_exact(_one_channel(values / 255.0))]
+    grey = _one_channel(values.astype(np.float64))
+    low, high = np.percentile(grey, (0.5, 99.5), method="inverted_cdf")
+    low, high = (low, high) if low < high else (grey.min(), grey.max())
+    if low == high:
+        raise Refused("blank")
+    return [_exact((grey - low) / (high - low))]
+
+
+def _white(samples: NDArray[Any]) -> float:
+    """16-bit samples of fewer bits, right-aligned: the smallest of the usual depths that holds them all."""
+    if samples.itemsize == 1:
+        return 255.0
+    return float(next(2**bits - 1 for bits in (8, 10, 12, 14, 16) if samples.max() < 2**bits))
