@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipelines.errors import Reason, UnreadableImage
 from pipelines.film_pool import Refusal
-from pipelines.imaging import IntendedUse, Placement, read_radiograph, to_longest, to_square
+from pipelines.imaging import FilmFacts, IntendedUse, Placement, Quality, read_radiograph, to_longest, to_square
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,10 @@ class DecodedFilm(NamedTuple):
     """``[size, size]`` display values in [0, 1]."""
     placement: Placement
     """Where the film lies in it."""
+    quality: Quality
+    """What the picture says of itself."""
+    facts: FilmFacts
+    """What its file says."""
     features: NDArray[np.float64] | None
     """``[261]``, where asked for."""
     picture: NDArray[np.uint8] | None
@@ -56,11 +60,14 @@ def read_film(file: Path, request: DecodeRequest) -> DecodedFilm:
     Raises:
         UnreadableImage: as `read_radiograph`.
     """
-    radiograph = read_radiograph(file, max_side=request.size)
+    # The control's statistics and the picture are of the same pixels, so those decide how far a decoder may stop short.
+    radiograph = read_radiograph(file, max_side=max(request.size, request.picture_side or 0), use=request.use)
     placement = radiograph.placement(request.size)
     return DecodedFilm(
         to_square(radiograph.pixels, placement),
         placement,
+        radiograph.quality,
+        radiograph.facts,
         _features(radiograph.pixels) if request.features else None,
         _picture(radiograph.pixels, request.picture_side) if request.picture_side else None,
     )

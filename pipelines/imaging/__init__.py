@@ -6,6 +6,7 @@ from pipelines.imaging.fingerprint import hamming, pixel_hash, sha256_file
 from pipelines.imaging.geometry import Placement, to_longest, to_square
 from pipelines.imaging.intended_use import IntendedUse
 from pipelines.imaging.orientation import Orientation
+from pipelines.imaging.picture import Quality
 from pipelines.imaging.radiograph import Radiograph, read_radiograph
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "IntendedUse",
     "Orientation",
     "Placement",
+    "Quality",
     "Radiograph",
     "hamming",
     "pixel_hash",

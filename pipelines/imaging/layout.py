@@ -148,12 +148,11 @@ def check_film(file: DicomFile) -> None:
     frames = header.text(tags.NUMBER_OF_FRAMES) or "1"
     if not (frames.isdecimal() and frames.isascii() and int(frames[:9])):
         raise FilmError(Reason.CORRUPT, "NumberOfFrames is not a positive whole number")
-    if int(frames[:9]) > 1:
+    count = int(frames[:9])
+    if count > 1:
         # A number of eight digits may be a date: what no film has is not quoted.
-        found = int(frames[:9])
-        raise FilmError(
-            Reason.SEVERAL_FRAMES, f"NumberOfFrames is {found if found < 1000 else 'over 999'}, expected one"
-        )
+        quoted = str(count) if count < 1000 else "over 999"
+        raise FilmError(Reason.SEVERAL_FRAMES, f"NumberOfFrames is {quoted}, expected one")
 
 
 def _check_body_part(header: Elements) -> None:

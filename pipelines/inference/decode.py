@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pipelines.decoding import DecodedFilm, DecodeRequest, ReadFilm, decode_film, file_state, film_task, read_film
 from pipelines.film_pool import FilmPool, Refusal
-from pipelines.imaging import Placement
+from pipelines.imaging import FilmFacts, Placement, Quality
 from pipelines.system import usable_cores
 
 __all__ = [
@@ -53,6 +53,10 @@ class DecodedBatch:
     """``[k, 1, size, size]`` float32 in [0, 1]."""
     placements: list[Placement]
     """``[k]``."""
+    qualities: list[Quality]
+    """``[k]``."""
+    facts: list[FilmFacts]
+    """``[k]``."""
     features: Tensor
     """``[k, 261]`` float64; ``[k, 0]`` where not asked for."""
     pictures: list[Tensor]
@@ -89,6 +93,8 @@ def _batch(
         refusals=[outcome if isinstance(outcome, Refusal) else None for outcome in outcomes],
         images=torch.from_numpy(squares)[:, None],
         placements=[film.placement for film in films],
+        qualities=[film.quality for film in films],
+        facts=[film.facts for film in films],
         features=torch.from_numpy(np.stack(features)) if features else torch.empty(len(films), 0, dtype=torch.float64),
         pictures=[torch.from_numpy(film.picture) for film in films if film.picture is not None],
     )

@@ -34,9 +34,12 @@ def ramp(bits: int, rows: int = SIDE, columns: int = SIDE) -> np.ndarray:
 
 
 def smooth(bits: int, rows: int = 96, columns: int = 80) -> np.ndarray:
-    """A film [rows, columns] of slow waves over the middle of 0 ... 2**bits - 1, which lossy coding keeps closely."""
+    """A film [rows, columns] of slow waves over the middle of 0 ... 2**bits - 1, which lossy coding keeps closely.
+
+    The waves run aslant: upright ones can be taken for lungs, and the film for a chest in negative.
+    """
     y, x = np.mgrid[0:rows, 0:columns]
-    wave = 0.5 + 0.2 * np.sin(x / 9) + 0.2 * np.cos(y / 13)
+    wave = 0.25 + 0.5 * (x + y) / (rows + columns) + 0.1 * np.sin((x + y) / 11) + 0.05 * np.cos((x - 2 * y) / 17)
     return (wave * ((1 << bits) - 1)).round().astype(np.uint16)
 
 

@@ -20,6 +20,7 @@ from pipelines.imaging import (
     to_longest,
     to_square,
 )
+from pipelines.imaging.picture import examine
 from tests.unit.dicom_films import film, smooth, write
 
 SIDES = st.integers(1, 5000)
@@ -100,7 +101,7 @@ def test_reduced_pixels_are_placed_as_the_stored_film() -> None:
     full = noise(1000, 700)
     reduced = full.reshape(250, 4, 175, 4).mean((1, 3))
     np.testing.assert_allclose(to_square(reduced, Placement.fit(1000, 700, 125)), to_square(full, 125), atol=0.02)
-    radiograph = Radiograph(reduced, FilmFacts(rows=1000, columns=700))
+    radiograph = Radiograph(reduced, FilmFacts(rows=1000, columns=700), examine(reduced))
     np.testing.assert_array_equal(
         to_square(radiograph.pixels, radiograph.placement(125)), to_square(reduced, Placement.fit(1000, 700, 125))
     )

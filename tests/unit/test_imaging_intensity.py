@@ -12,6 +12,8 @@ from pipelines.errors import Reason, UnreadableImage
 from pipelines.imaging import read_radiograph
 from tests.unit.dicom_films import film, lut, tiled, write
 
+pytestmark = pytest.mark.usefixtures("without_picture_rules")
+
 TOLERANCE = 1e-6
 
 

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from pipelines.imaging import read_radiograph
 from tests.unit.dicom_films import film, ramp, write
 
+pytestmark = pytest.mark.usefixtures("without_picture_rules")
+
 DEPTHS = st.integers(8, 16)
 SIGNED = st.booleans()
 SLOPES = st.floats(0.001, 1000).map(lambda x: float(f"{x:.6g}"))

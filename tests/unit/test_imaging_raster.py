@@ -258,6 +258,7 @@ def with_chunk(png: bytes, kind: bytes, content: bytes) -> bytes:
     return png[:33] + chunk(kind, content) + png[33:]
 
 
+@pytest.mark.usefixtures("without_picture_rules")
 @pytest.mark.parametrize(("significant", "top", "shift"), [(12, 4095, 0), (16, 65535, 0), (12, 65535, 4)])
 def test_significant_bits_decide(tmp_path: Path, significant: int, top: int, shift: int) -> None:
     cells = smooth(12).astype(np.uint16) << shift
