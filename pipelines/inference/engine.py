@@ -246,8 +246,10 @@ class _Run:
         return scored
 
     def _write_pictures(self, folder: Path, batch: DecodedBatch, scored: ScoredBatch) -> None:
-        usable = [row for row in scored.rows if row["status"] == "ok"]
-        for film, row in enumerate(usable):
+        read = [row for row, refusal in zip(scored.rows, batch.refusals, strict=True) if refusal is None]
+        for film, row in enumerate(read):
+            if row["status"] != "ok":  # read, and refused by the network
+                continue
             # One film at a time: all maps of a large batch at input size would not fit small machines.
             enlarged = np.clip(enlarge_maps(scored.maps[film : film + 1], self.predictor.size)[0], 0.0, 1.0)
             maps = dict(zip(self.predictor.findings, enlarged, strict=True))

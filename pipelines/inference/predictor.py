@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,12 +14,14 @@ from torch import Tensor
 
 from models import Classifier, ModelPackage, load_package
 from models.errors import ModelError
-from pipelines.errors import REJECTED_REASONS, CxrError, PackageError
+from pipelines.errors import REJECTED_REASONS, CxrError, PackageError, Reason
 from pipelines.evaluation.control import control_scores
 from pipelines.findings import FINDINGS
+from pipelines.imaging import IntendedUse
 from pipelines.inference.decode import DecodedBatch, DecodeRequest, batch_ranges, decode_batch, part_ranges
 from pipelines.inference.inputs import text_of
 from pipelines.inference.placement import stored_peaks
+from pipelines.inference.rows import quality_columns
 from pipelines.inference.table import to_table
 from pipelines.inference.triage import triage_class, triage_score
 
@@ -36,6 +38,17 @@ class ScoredBatch:
     """``[n]`` rows of the predictions table."""
     maps: Tensor
     """``[k, F, h, w]`` float32 cell logits on the CPU."""
+
+
+class NetworkOutput(NamedTuple):
+    """What the network says of k films, on the CPU."""
+
+    logits: NDArray[np.float32]
+    """``[k, F]``, uncalibrated."""
+    maps: Tensor
+    """``[k, F, h, w]`` float32 cell logits."""
+    features: NDArray[np.float32]
+    """``[k, D]``, by which the model's kind of films is told."""
 
 
 class Predictor:
@@ -105,7 +118,9 @@ class Predictor:
 
     def request(self, *, picture_side: int | None = None) -> DecodeRequest:
         """Return what has to be decoded of each film for this model."""
-        return DecodeRequest(self.size, features=bool(self.package.control), picture_side=picture_side)
+        meant = self.package.intended_use
+        use = IntendedUse(meant.min_age_years, meant.max_age_years, frontal_only="LATERAL" not in meant.views)
+        return DecodeRequest(self.size, features=bool(self.package.control), picture_side=picture_side, use=use)
 
     def __call__(self, paths: Sequence[Path | str] | Path | str) -> pd.DataFrame:
         """Score films in this process.
@@ -139,49 +154,68 @@ class Predictor:
         Raises:
             PackageError: the network gives scores that are not finite.
         """
-        logits, maps = self.forward(batch.images)
-        usable = iter(self._measured(batch, logits, maps))
+        output = self.forward(batch.images)
+        read = iter(self._judged(batch, output))
         rows = []
         for image_id, path, refusal in zip(image_ids, paths, batch.refusals, strict=True):
             row: dict[str, Any] = {"image_id": image_id, "path": path, "model_id": self.package.model_id}
             if refusal is None:
-                row |= {"status": "ok"} | next(usable)
+                row |= next(read)
             else:
                 status = "rejected" if refusal.reason in REJECTED_REASONS else "error"
                 row |= {"status": status, "reason": refusal.reason.value, "detail": refusal.detail}
             rows.append(row)
-        return ScoredBatch(rows, maps)
+        return ScoredBatch(rows, output.maps)
 
-    def forward(self, images: Tensor) -> tuple[NDArray[np.float32], Tensor]:
+    def forward(self, images: Tensor) -> NetworkOutput:
         """Run the network.
 
         Args:
             images: ``[k, 1, size, size]`` float32 in [0, 1].
 
-        Returns:
-            Uncalibrated logits ``[k, F]`` and maps ``[k, F, h, w]``, both float32 on the CPU.
-
         Raises:
             PackageError: scores that are not finite, in full precision too.
         """
         if not len(images):
-            return np.empty((0, len(self.findings)), np.float32), torch.empty(0, len(self.findings), 1, 1)
+            count, width = len(self.findings), self._network.feature_count
+            empty = (np.empty((0, columns), np.float32) for columns in (count, width))
+            return NetworkOutput(next(empty), torch.empty(0, count, 1, 1), next(empty))
         for precision in (self.precision, "fp32"):  # what overflows in half precision is done again in full
-            logits, maps = self._forward_in(images, precision)
-            if bool(logits.isfinite().all()):
-                return logits.numpy(), maps
+            output = self._forward_in(images, precision)
+            if np.isfinite(output.logits).all() and np.isfinite(output.features).all():
+                return output
         raise PackageError(
             f"model {self.package.model_id} ({self.package.name!r}) gives scores that are not finite; "
             "its weights are damaged or its training diverged"
         )
 
-    def _forward_in(self, images: Tensor, precision: str) -> tuple[Tensor, Tensor]:
+    def _forward_in(self, images: Tensor, precision: str) -> NetworkOutput:
         reduced = precision != "fp32"
         autocast = torch.autocast(self.device.type, dtype=PRECISIONS[precision]) if reduced else nullcontext()
         layout = torch.channels_last if self.precision != "fp32" else torch.contiguous_format
         with torch.inference_mode(), autocast:
             output = self._network(images.to(self.device, non_blocking=True).contiguous(memory_format=layout))
-        return output.logits.float().cpu(), output.maps.float().cpu()
+        return NetworkOutput(
+            output.logits.float().cpu().numpy(), output.maps.float().cpu(), output.features.cpu().numpy()
+        )
+
+    def _judged(self, batch: DecodedBatch, output: NetworkOutput) -> list[dict[str, Any]]:
+        """What the table says of each film that was read: its scores, or that it is not a film for this model."""
+        scored = self._measured(batch, output.logits, output.maps)
+        qualities = map(quality_columns, batch.qualities, batch.facts)
+        typicality = self.package.typicality
+        if typicality is None:
+            return [{"status": "ok"} | film | quality for film, quality in zip(scored, qualities, strict=True)]
+        rows: list[dict[str, Any]] = []
+        found = typicality.atypicality(output.features)
+        for film, quality, times in zip(scored, qualities, found.tolist(), strict=True):
+            answer: dict[str, Any] = {"status": "ok"} | film
+            if times > 1:
+                limit = f"the limit locked on {typicality.locked_on} validation films"
+                detail = f"feature distance {times:.2f} times {limit}"
+                answer = {"status": "rejected", "reason": Reason.ATYPICAL.value, "detail": detail}
+            rows.append(answer | quality | {"atypicality": times})
+        return rows
 
     def _measured(
         self, batch: DecodedBatch, logits: NDArray[np.float32], maps: Tensor

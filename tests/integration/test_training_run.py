@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 
 from models import load_package
 from models.explain import map_peaks
+from models.typicality import tolerance_limit
 from pipelines.config import TrainConfig, dump_config
 from pipelines.errors import ConfigError, ManifestError
 from pipelines.evaluation.control import control_scores, thumbnail_features
@@ -78,6 +79,25 @@ def test_a_run_leaves_a_package_locked_on_its_own_validation_films(finished: Tra
     assert "not a medical device" in card
     assert (finished.out / "config.yaml").read_text() == dump_config(finished)
     assert not list(finished.out.rglob("*.tmp"))
+
+
+def test_a_run_locks_which_films_are_typical_and_says_so(finished: TrainConfig) -> None:
+    package = load_package(finished.out / "package")
+    saved = pd.read_parquet(finished.out / "validation.parquet")
+    limit = package.typicality
+    assert limit is not None
+    assert (limit.fitted_on, limit.locked_on) == (32, len(saved))
+    films = finished.data[0].manifest.parent
+    rows = predict_films(
+        collect_inputs([finished.data[0].manifest], root=films, split="val"), package, finished.out.parent / "typical"
+    )
+    assert rows is not None
+    table = pd.read_parquet(finished.out.parent / "typical" / "predictions.parquet")
+    np.testing.assert_allclose(table["atypicality"], saved["atypicality"], rtol=1e-3)
+    assert limit.threshold == pytest.approx(tolerance_limit(saved["atypicality"].to_numpy() * limit.threshold))
+    assert package.intended_use.min_age_years == finished.intended_use.min_age_years
+    card = (finished.out / "package" / "README.md").read_text()
+    assert f"locked on {len(saved)} validation films" in card.replace("\n", " ")
 
 
 def test_no_patient_identifier_or_path_leaves_with_the_package_or_reaches_mlflow(finished: TrainConfig) -> None:
