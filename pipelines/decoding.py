@@ -1,6 +1,6 @@
 """One film → what the network and its control are fed: what training and inference share. Imports no torch.
 
-Processes that read films run this: they start in a fraction of a second, where torch alone takes seconds.
+Processes that read films run this; without torch they start sooner and hold less memory.
 """
 
 from dataclasses import dataclass

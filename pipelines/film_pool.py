@@ -35,7 +35,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 FILM_SECONDS: Final = 60.0
-"""Longest time for one film. The slowest good film met took 4 s on one core (25 megapixels of JPEG 2000)."""
+"""Longest time for one film."""
 FILM_BYTES: Final = 4 << 30
 """Most memory for one film: 64 bytes for each of the 64 Mi pixels of the largest film that is read."""
 

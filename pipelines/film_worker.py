@@ -14,6 +14,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import cv2
+
 from pipelines.errors import Reason
 
 resource: Any
@@ -65,6 +67,7 @@ def work(
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _be_quiet()
     _limit(memory)
+    cv2.setNumThreads(1)  # the other cores have workers of their own
     try:
         send(results, None)
         while True:

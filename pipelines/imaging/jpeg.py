@@ -41,6 +41,8 @@ def decode(stream: BinaryIO, header: RasterHeader) -> NDArray[Any]:
     space = None if header.photometric == "MONOCHROME2" else "YCBCR" if header.transformed else "RGB"
     try:
         return np.asarray(imagecodecs.jpeg8_decode(data, colorspace=space, outcolorspace=space))
+    except MemoryError:
+        raise
     except Exception:  # noqa: BLE001 - the codec raises types of its own
         raise FilmError(Reason.CORRUPT, "the JPEG cannot be decoded") from None
 

@@ -57,6 +57,8 @@ def decode(stream: BinaryIO, header: RasterHeader) -> NDArray[Any]:
         raise FilmError(Reason.TRUNCATED, "the file ends before the PNG's end chunk")
     try:
         samples = np.asarray(imagecodecs.png_decode(data))
+    except MemoryError:
+        raise
     except Exception:  # noqa: BLE001 - the codec raises types of its own
         raise FilmError(Reason.CORRUPT, "the PNG cannot be decoded") from None
     if samples.dtype.itemsize * 8 != header.bits:

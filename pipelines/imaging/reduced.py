@@ -20,17 +20,16 @@ from numpy.typing import NDArray
 from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
+from pipelines.imaging import tags
 from pipelines.imaging.codestream import StreamInfo
 from pipelines.imaging.dicom_file import DicomFile
 from pipelines.imaging.film_error import FilmError
 from pipelines.imaging.intensity import Intensity
-from pipelines.imaging.layout import Layout
+from pipelines.imaging.layout import Layout, sop_class_of
 from pipelines.imaging.syntaxes import Codec, Syntax
 
 _STEP_SHARE: Final = 64
 """A display table that goes from black to white within this fraction of its range is a threshold, not a window."""
-_OVERLAY_BIT_POSITIONS: Final = frozenset(0x60000102 + (group << 16) for group in range(0, 32, 2))
-"""OverlayBitPosition of the 16 overlay groups; 0 where the overlay has OverlayData of its own."""
 _COLOUR_SEGMENTS: Final = frozenset({0xE0, 0xEE})  # JFIF and Adobe: they say what three components are
 
 
@@ -64,7 +63,7 @@ def may_reduce(file: DicomFile, layout: Layout, info: StreamInfo) -> bool:
     if info.precision > layout.bits_stored and (layout.high_bit >= layout.bits_stored or _has_overlay_bits(file)):
         return False
     try:
-        intensity = Intensity.of(file.header, layout)
+        intensity = Intensity.of(file.header, layout, sop_class=sop_class_of(file))
         table = intensity.table(np.ones(1 << layout.bits_stored, dtype=np.int64))
     except FilmError:
         return False  # the full decode finds the same fault, or a worse one
@@ -120,6 +119,8 @@ def decode_reduced(syntax: Syntax, stream: bytes, layout: Layout, info: StreamIn
     """
     try:
         samples = REDUCERS[syntax.codec](stream, info, count)
+    except MemoryError:
+        raise
     except Exception:  # noqa: BLE001 - codecs raise what they like; the full decoders have the last word
         return None
     if samples.shape != (_halved(info.rows, count), _halved(info.columns, count)) or samples.dtype.kind != "u":
@@ -183,8 +184,8 @@ def _uses_spare_bits(samples: NDArray[Any], top: int) -> bool:
 
 def _has_overlay_bits(file: DicomFile) -> bool:
     """Whether the header says that an overlay lies in the cells themselves (retired, but found in old archives)."""
-    header = DicomFile.parse(file.stream, file.size, _OVERLAY_BIT_POSITIONS).header
-    return any(header.integer(tag) for tag in _OVERLAY_BIT_POSITIONS)
+    header = DicomFile.parse(file.stream, file.size, tags.OVERLAY_BIT_POSITIONS).header
+    return any(header.integer(tag) for tag in tags.OVERLAY_BIT_POSITIONS)
 
 
 def _is_gentle(table: NDArray[np.float32]) -> bool:

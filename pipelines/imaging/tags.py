@@ -75,6 +75,8 @@ VIEW_CODE_SEQUENCE: Final = 0x00540220
 PRESENTATION_LUT_SHAPE: Final = 0x20500020
 FLOAT_PIXEL_DATA: Final = 0x7FE00008
 DOUBLE_FLOAT_PIXEL_DATA: Final = 0x7FE00009
+OVERLAY_BIT_POSITIONS: Final = frozenset(0x60000102 + (group << 16) for group in range(0, 32, 2))
+"""Of the 16 overlay groups; 0 where an overlay has OverlayData of its own."""
 
 FACTS: Final = frozenset(
     {

@@ -58,7 +58,7 @@ def _read(stream: BinaryIO, size: int, *, decode: bool = False) -> tuple[RasterH
             check_size(header.rows, header.columns)
             _check_segments(page, stream)
             return header, _samples(page)
-    except FilmError:
+    except (FilmError, MemoryError):
         raise
     except Exception:  # noqa: BLE001 - malformed tags surface as whatever the parser stumbled over
         raise FilmError(Reason.CORRUPT, "the TIFF cannot be decoded") from None
