@@ -432,6 +432,9 @@ def _tifffile(data: bytes) -> list[Reading]:
 def _volume(data: bytes) -> list[Reading]:
     """MetaImage and NRRD by ITK, from a file of its own."""
     stated = re.search(rb"\nCompressedDataSize = ([^\n]*)\n", data[:1000])
+    packed = b"\nCompressedData = True" in data[:1000]
+    if packed and not stated:
+        raise Refused("ITK reads nothing without CompressedDataSize")
     if stated and stated[1].strip() != str(len(data) - data.find(b"LOCAL\n") - 6).encode():
         raise Refused("ITK reads as many bytes as this says, and shows zeros for what is missing")
     suffix = ".nrrd" if data.startswith(b"NRRD") else ".mha"
