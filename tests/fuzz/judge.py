@@ -13,8 +13,8 @@ import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -22,7 +22,8 @@ from unittest import mock
 import numpy as np
 
 from pipelines.errors import UnreadableImage
-from pipelines.imaging import Radiograph, radiograph, read_facts, read_radiograph
+from pipelines.imaging import FilmFacts, Radiograph, radiograph, read_facts, read_radiograph
+from pipelines.imaging.orientation import UPRIGHT, Orientation
 from pipelines.imaging.picture import Quality
 from tests.fuzz.mutate import mutated
 from tests.fuzz.reference import Reading, Refused, readings
@@ -97,15 +98,14 @@ def read_one(family: str, k: int, scratch: Path, tally: Counter[str]) -> str:
     return compare(film, data)
 
 
-@contextmanager
-def plain_pictures() -> Iterator[None]:
+def plain_picture(render: Callable[[bool], Any], facts: FilmFacts, orientation: Orientation = UPRIGHT) -> Radiograph:
+    """A film as its file says, with no judgement of the picture."""
+    return Radiograph(np.ascontiguousarray(render(False), dtype=np.float32), facts, PLAIN, orientation)
+
+
+def plain_pictures() -> AbstractContextManager[object]:
     """Without what is judged from the picture, which takes far longer than to read a film so small."""
-    with (
-        mock.patch.object(radiograph, "require_picture"),
-        mock.patch.object(radiograph, "looks_inverted", return_value=False),
-        mock.patch.object(radiograph, "examine", return_value=PLAIN),
-    ):
-        yield
+    return mock.patch.object(radiograph, "_judged", plain_picture)
 
 
 def check_reduced(path: Path) -> str | None:

@@ -23,6 +23,7 @@ from pydicom.encaps import generate_frames
 from pipelines.imaging import radiograph, read_radiograph
 from pipelines.imaging.intensity import Window
 from pipelines.imaging.orientation import UPRIGHT, Orientation
+from pipelines.imaging.picture import examine
 from tests.unit.dicom_films import film, lut, ramp, write, write_encapsulated
 
 SIXTEEN_BIT_ROUNDING = 1.01 / 65535  # DCMTK cuts off what is below one step of its picture
@@ -51,7 +52,7 @@ def as_stored(path: Path) -> np.ndarray:
         mock.patch.object(Orientation, "of_patient", return_value=UPRIGHT),
         mock.patch.object(radiograph, "check_film"),
         mock.patch.object(radiograph, "require_picture"),
-        mock.patch.object(radiograph, "looks_inverted", return_value=False),
+        mock.patch.object(radiograph, "judge", lambda pixels: (False, examine(pixels))),
     ):
         return read_radiograph(path).pixels
 
