@@ -10,6 +10,7 @@ import pytest
 import pipelines  # noqa: F401  before any test module imports torch: it says how OpenMP's threads wait
 from pipelines.errors import Reason
 from pipelines.imaging.film_error import FilmError
+from pipelines.imaging.picture import examine
 
 
 def _real_data_root() -> Path:
@@ -38,5 +39,5 @@ def without_picture_rules() -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipelines.imaging.radiograph.require_picture", _require_two_values)
-        patch.setattr("pipelines.imaging.radiograph.looks_inverted", lambda pixels: False)
+        patch.setattr("pipelines.imaging.radiograph.judge", lambda pixels: (False, examine(pixels)))
         yield

@@ -44,6 +44,8 @@ SCHEMA: Final = pa.schema(
         pa.field("text_area", pa.float64()),  # share covered by burned-in text, markers, redaction boxes
         pa.field("border", pa.float64()),  # share covered by uniform borders
         pa.field("colour_converted", pa.bool_()),  # stored in colour, read as grey
+        # What turned the stored matrix upright, as an EXIF orientation, 1 to 8 (1: nothing). Pictures are upright.
+        pa.field("orientation", pa.int64()),
     ]
 )
 """Probabilities, flags and triage columns are null where status is not ok, or where the model has no such output.
@@ -66,8 +68,8 @@ def heatmap_file(image_id: str, layer: str) -> str:
 
     Returns:
         A plain file name, unique for each (image_id, layer): readable characters are kept, a digest keeps ids apart
-        that differ only in characters which are not. Pictures keep the film's aspect ratio; stored pixel (x, y) is at
-        picture pixel (x, y) * picture width / stored columns.
+        that differ only in characters which are not. Pictures are upright and keep the film's aspect ratio; of a
+        film stored upright, pixel (x, y) is at picture pixel (x, y) * picture width / stored columns.
     """
     readable = re.sub(r"[^A-Za-z0-9.-]+", "_", image_id)[-80:]
     digest = hashlib.sha256(image_id.encode("utf-8", "surrogateescape")).hexdigest()[:8]

@@ -94,17 +94,19 @@ def require_picture(pixels: Pixels) -> None:
         )
 
 
+def judge(pixels: Pixels) -> tuple[bool, Quality]:
+    """Both of `looks_inverted` and `examine`, in less time than one after the other."""
+    look = _Look.at(pixels)
+    return look.negative, look.quality(inverted=False)
+
+
 def looks_inverted(pixels: Pixels) -> bool:
     """Whether this is a frontal chest film in negative (air bright), upright or turned; True only where confident.
 
     Args:
         pixels: float32 ``[rows, columns]`` in [0, 1].
     """
-    film = shrink(pixels, THUMBNAIL)
-    top, bottom, left, right = content_box(film)
-    content = np.ascontiguousarray(film[top:bottom, left:right])
-    reading = read_chest(content)
-    return reading.negative and reading.polarity_margin >= POLARITY_MARGIN and _is_chest(content, reading)
+    return _Look.at(pixels).negative
 
 
 def examine(pixels: Pixels, *, inverted: bool = False) -> Quality:
@@ -114,22 +116,45 @@ def examine(pixels: Pixels, *, inverted: bool = False) -> Quality:
         pixels: float32 ``[rows, columns]`` in [0, 1], dense tissue bright.
         inverted: whether the caller turned a negative into these.
     """
-    marked = shrink(pixels, 2 * THUMBNAIL)
-    film = shrink(marked, THUMBNAIL)
-    box = content_box(film)
-    top, bottom, left, right = box
-    content = np.ascontiguousarray(film[top:bottom, left:right])
-    reading = read_chest(content)
-    chest = not reading.negative and _is_chest(content, reading)
-    sure = chest and reading.turn_margin >= TURN_MARGIN
-    return Quality(
-        inverted=inverted,
-        rotation_degrees=90 * reading.turns if sure else 0,
-        cropped=chest and _cropped(content, reading),
-        low_contrast=_contrast(film, box) < LOW_CONTRAST,
-        text_area=marked_share(marked),
-        border=1.0 - content.size / film.size,
-    )
+    return _Look.at(pixels).quality(inverted=inverted)
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """What all judgements of one picture share."""
+
+    marked: Pixels
+    film: Pixels
+    box: Box
+    content: Pixels
+    reading: Reading
+    is_chest: bool
+
+    @classmethod
+    def at(cls, pixels: Pixels) -> "_Look":
+        marked = shrink(pixels, 2 * THUMBNAIL)
+        film = shrink(marked, THUMBNAIL)
+        box = content_box(film)
+        top, bottom, left, right = box
+        content = np.ascontiguousarray(film[top:bottom, left:right])
+        reading = read_chest(content)
+        return cls(marked, film, box, content, reading, _is_chest(content, reading))
+
+    @property
+    def negative(self) -> bool:
+        return self.reading.negative and self.reading.polarity_margin >= POLARITY_MARGIN and self.is_chest
+
+    def quality(self, *, inverted: bool) -> Quality:
+        chest = self.is_chest and not self.reading.negative
+        sure = chest and self.reading.turn_margin >= TURN_MARGIN
+        return Quality(
+            inverted=inverted,
+            rotation_degrees=90 * self.reading.turns if sure else 0,
+            cropped=chest and _cropped(self.content, self.reading),
+            low_contrast=_contrast(self.film, self.box) < LOW_CONTRAST,
+            text_area=marked_share(self.marked),
+            border=1.0 - self.content.size / self.film.size,
+        )
 
 
 def shrink(pixels: Pixels, longest: int) -> Pixels:

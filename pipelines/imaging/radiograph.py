@@ -20,7 +20,7 @@ from pipelines.imaging.intensity import Intensity
 from pipelines.imaging.layout import Layout, check_film, sop_class_of
 from pipelines.imaging.lut import palette
 from pipelines.imaging.orientation import UPRIGHT, Orientation
-from pipelines.imaging.picture import Quality, examine, looks_inverted, require_picture
+from pipelines.imaging.picture import Quality, examine, judge, require_picture
 from pipelines.imaging.raster import raster_facts, read_raster
 from pipelines.imaging.shutter import film_area
 from pipelines.imaging.source import Format, open_image
@@ -139,8 +139,8 @@ def _judged(render: Callable[[bool], Pixels], facts: FilmFacts, orientation: Ori
     """
     pixels = render(False)
     require_picture(pixels)
-    negative = looks_inverted(pixels)
+    negative, quality = judge(pixels)
     if negative:
         pixels = render(True)
-    pixels = np.ascontiguousarray(pixels, dtype=np.float32)
-    return Radiograph(pixels, facts, examine(pixels, inverted=negative), orientation)
+        quality = examine(pixels, inverted=True)
+    return Radiograph(np.ascontiguousarray(pixels, dtype=np.float32), facts, quality, orientation)

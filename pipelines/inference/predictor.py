@@ -202,7 +202,9 @@ class Predictor:
     def _judged(self, batch: DecodedBatch, output: NetworkOutput) -> list[dict[str, Any]]:
         """What the table says of each film that was read: its scores, or that it is not a film for this model."""
         scored = self._measured(batch, output.logits, output.maps)
-        qualities = map(quality_columns, batch.qualities, batch.facts)
+        qualities = map(
+            quality_columns, batch.qualities, batch.facts, (place.orientation for place in batch.placements)
+        )
         typicality = self.package.typicality
         if typicality is None:
             return [{"status": "ok"} | film | quality for film, quality in zip(scored, qualities, strict=True)]

@@ -2,15 +2,16 @@
 
 from typing import Any
 
-from pipelines.imaging import FilmFacts, Quality
+from pipelines.imaging import FilmFacts, Orientation, Quality
 
 
-def quality_columns(quality: Quality, facts: FilmFacts) -> dict[str, Any]:
+def quality_columns(quality: Quality, facts: FilmFacts, orientation: Orientation) -> dict[str, Any]:
     """Return the quality columns of a film that was read.
 
     Args:
         quality: what its picture says.
         facts: what its file says.
+        orientation: what turned its stored matrix upright.
     """
     return {
         "inverted_corrected": bool(quality.inverted),
@@ -20,4 +21,5 @@ def quality_columns(quality: Quality, facts: FilmFacts) -> dict[str, Any]:
         "text_area": float(quality.text_area),
         "border": float(quality.border),
         "colour_converted": bool(facts.colour),
+        "orientation": orientation.exif,
     }

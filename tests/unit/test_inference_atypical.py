@@ -13,7 +13,7 @@ from models import IntendedUse, ModelPackage, fit_typicality, load_package
 from pipelines.errors import Reason
 from pipelines.evaluation.predictions import HEATMAP_FOLDER, SCHEMA, heatmap_file
 from pipelines.evaluation.tables import read_predictions
-from pipelines.imaging import FilmFacts, Quality, read_radiograph, to_square
+from pipelines.imaging import FilmFacts, Orientation, Quality, read_radiograph, to_square
 from pipelines.inference import collect_inputs, predict_films
 from pipelines.inference.predictor import Predictor
 from pipelines.inference.rows import quality_columns
@@ -97,13 +97,13 @@ def test_the_decoders_are_told_whom_the_model_is_meant_for(package: ModelPackage
 
 def test_quality_columns_are_the_schemas_and_hold_what_was_said(package: ModelPackage, tmp_path: Path) -> None:
     quality = Quality(inverted=True, rotation_degrees=90, cropped=False, low_contrast=True, text_area=0.25, border=0.5)
-    columns = quality_columns(quality, FilmFacts(100, 100, colour=True))
+    columns = quality_columns(quality, FilmFacts(100, 100, colour=True), Orientation(columns_flipped=True))
     assert list(columns) == SCHEMA.names[SCHEMA.names.index("atypicality") + 1 :]
-    assert list(columns.values()) == [True, 90, False, True, 0.25, 0.5, True]
+    assert list(columns.values()) == [True, 90, False, True, 0.25, 0.5, True, 2]
     film = write_png(tmp_path / "a.png", 3)
     row = Predictor(package, device="cpu")([film, tmp_path / "gone.png"]).iloc[0]
     said = read_radiograph(film, max_side=SIZE).quality
-    assert row[list(columns)].tolist() == list(quality_columns(said, FilmFacts(100, 100)).values())
+    assert row[list(columns)].tolist() == list(quality_columns(said, FilmFacts(100, 100), Orientation()).values())
 
 
 def test_a_tiny_package_from_before_has_no_limit(tmp_path: Path) -> None:
