@@ -7,13 +7,28 @@ import typer.main
 
 from pipelines.cli import app
 from pipelines.errors import REJECTED_REASONS, Reason
+from pipelines.evaluation.predictions import COLUMNS
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_readme_lists_every_reason_code_with_its_status() -> None:
-    rows = dict(re.findall(r"^\| `(\w+)` \| (rejected|error) \|", (ROOT / "README.md").read_text(), re.MULTILINE))
+def test_every_reason_code_is_listed_with_its_status() -> None:
+    text = (ROOT / "docs" / "films.md").read_text()
+    rows = dict(re.findall(r"^\| `(\w+)` \| (rejected|error) \|", text, re.MULTILINE))
     assert rows == {reason.value: "rejected" if reason in REJECTED_REASONS else "error" for reason in Reason}
+
+
+def test_every_column_that_describes_a_film_is_explained() -> None:
+    text = (ROOT / "docs" / "films.md").read_text()
+    described = COLUMNS[COLUMNS.index("model_id") + 1 :]
+    assert described
+    assert [column for column in described if f"| `{column}` |" not in text] == []
+
+
+def test_every_link_of_the_documents_leads_somewhere() -> None:
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
+        for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
 def test_every_command_the_readme_shows_exists() -> None:
@@ -23,5 +38,5 @@ def test_every_command_the_readme_shows_exists() -> None:
 
 
 def test_nothing_is_left_to_fill_in() -> None:
-    for path in [*ROOT.glob("*.md"), *ROOT.glob("data_manifests/*.md")]:
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("data_manifests/*.md")]:
         assert not re.search(r"\b(TODO|FIXME|TBD|RESULTS)\b", path.read_text()), path.name
