@@ -236,6 +236,9 @@ class Walker:
         inner = _inner(start, encoding)
         item = self.next_element(inner) if end > begin else None
         elements = None
+        if item is not None and item.tag not in (_ITEM, _SEQUENCE_END):
+            # To leave out a look-up table that is there, but damaged, would show another picture.
+            raise FilmError(Reason.CORRUPT, f"sequence {_name(start.tag)} holds something other than items")
         if item is not None and item.tag == _ITEM:
             item_end = end if item.length == UNDEFINED else min(end, self.stream.tell() + item.length)
             elements, _ = self.read(inner, wanted, item_end, sequences=False)

@@ -415,6 +415,8 @@ def _tifffile(data: bytes) -> list[Reading]:
         white, orientation = page.photometric == 0, page.tags.valueof(274, default=1)
         top, kind = float((1 << page.bitspersample) - 1), page.photometric
         channels = page.samplesperpixel
+        if page.dtype is None or page.dtype.kind != "u":
+            raise Refused("nothing says what black and white are")
     with contextlib.suppress(Exception), Image.open(io.BytesIO(data)) as image:
         if image.mode in ("L", "I;16", "I;16B") and channels == 1 and kind in (0, 1):
             samples = np.asarray(image)

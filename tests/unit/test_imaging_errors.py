@@ -418,3 +418,14 @@ def test_a_stream_that_decodes_to_fewer_bits_than_it_claims() -> None:
     layout = Layout(1, 3, 1, "MONOCHROME2", 16, 12, 11, signed=False, planar=False)
     info = StreamInfo(1, 3, 1, 13, None, 0)
     np.testing.assert_array_equal(decode._cells(samples, layout, info, lossy=True), samples)
+
+
+def test_a_table_that_cannot_be_found_in_its_sequence_is_not_left_out(tmp_path: Path) -> None:
+    falling = lut(np.arange(4095, -1, -1), 0, 12)
+    path = write(tmp_path / "film.dcm", film(CELLS, bits_stored=12, ModalityLUTSequence=falling))
+    data = path.read_bytes()
+    at = data.index(b"\xfe\xff\x00\xe0", data.index(b"\x28\x00\x00\x30SQ"))
+    path.write_bytes(data[:at] + b"\xfe\xff\x08\xe0" + data[at + 4 :])
+    error = refusal(path)
+    assert error.reason is Reason.CORRUPT
+    assert error.detail == "sequence (0028,3000) holds something other than items"
