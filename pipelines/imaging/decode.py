@@ -82,7 +82,7 @@ def _cells(samples: Samples, layout: Layout, info: StreamInfo | None, *, lossy: 
         samples = samples.astype(np.int32).astype(np.uint16)  # two's complement, at 16 bits
     if shift and precision > layout.bits_stored:
         samples = samples >> shift
-    return samples if np.iinfo(samples.dtype).max == mask else samples & samples.dtype.type(mask)
+    return samples if np.iinfo(samples.dtype).max <= mask else samples & samples.dtype.type(mask)
 
 
 def _luma(samples: Samples, *, is_rgb: bool, mask: int) -> NDArray[np.float32]:

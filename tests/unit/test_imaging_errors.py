@@ -429,3 +429,11 @@ def test_a_table_that_cannot_be_found_in_its_sequence_is_not_left_out(tmp_path: 
     error = refusal(path)
     assert error.reason is Reason.CORRUPT
     assert error.detail == "sequence (0028,3000) holds something other than items"
+
+
+@pytest.mark.parametrize(("precision", "lossy"), [(12, True), (12, False), (8, False)])
+def test_bytes_where_twelve_bits_are_stored(precision: int, lossy: bool) -> None:
+    samples = np.array([[0, 7, 255]], dtype=np.uint8)
+    layout = Layout(1, 3, 1, "MONOCHROME2", 16, 12, 11, signed=False, planar=False)
+    info = StreamInfo(1, 3, 1, precision, None, 0)
+    np.testing.assert_array_equal(decode._cells(samples, layout, info, lossy=lossy), samples)
