@@ -39,8 +39,8 @@ model = mlflow.pyfunc.load_model("models:/triage@champion")
 paths = sys.argv[2:]
 model.predict(pd.DataFrame({"path": paths})).to_json(sys.argv[1], orient="records", double_precision=15)
 assert model.metadata.signature.inputs.input_names() == ["path"]
-assert model.predict({"path": paths[:1]}).shape == (1, 18)
-"""
+assert model.predict({"path": paths[:1]}).shape == (1, COLUMNS)
+""".replace("COLUMNS", str(len(COLUMNS)))
 
 
 @pytest.fixture(scope="module")
