@@ -128,11 +128,11 @@ def test_row_by_hand(mixed, package, tmp_path):
     """One film's numbers, computed without the engine."""
     run(mixed, package, tmp_path, batch_size=1)
     row = pd.read_parquet(tmp_path / "predictions.parquet").set_index("image_id").loc["film3.png"]
-    radiograph = read_radiograph(mixed / "film3.png")
+    radiograph = read_radiograph(mixed / "film3.png", max_side=SIZE)
     square = torch.from_numpy(to_square(radiograph.pixels, SIZE))[None, None]
     loaded = Predictor.from_package(package).package
     with torch.no_grad():
-        logits, maps = loaded.build()(square)
+        logits, maps, _ = loaded.build()(square)
     p = 1 / (1 + np.exp(-(logits[0].double().numpy() + 1.0) / 4.0))
     np.testing.assert_allclose([row["p_tb"], row["p_nodule"]], p, rtol=1e-5)
     assert (row["flag_tb"], row["flag_nodule"]) == (p[0] >= 0.4, p[1] >= 0.5)
