@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 
 from pipelines.errors import Reason, UnreadableImage
 from pipelines.film_pool import Refusal
-from pipelines.imaging import FilmFacts, IntendedUse, Placement, Quality, read_radiograph, to_longest, to_square
+from pipelines.imaging import (
+    FilmFacts,
+    IntendedUse,
+    Placement,
+    Quality,
+    Radiograph,
+    read_radiograph,
+    to_longest,
+    to_square,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +69,7 @@ def read_film(file: Path, request: DecodeRequest) -> DecodedFilm:
     Raises:
         UnreadableImage: as `read_radiograph`.
     """
-    # The control's statistics and the picture are of the same pixels, so those decide how far a decoder may stop short.
-    radiograph = read_radiograph(file, max_side=max(request.size, request.picture_side or 0), use=request.use)
+    radiograph = read_radiograph(file, max_side=request.size, use=request.use)
     placement = radiograph.placement(request.size)
     return DecodedFilm(
         to_square(radiograph.pixels, placement),
@@ -69,7 +77,7 @@ def read_film(file: Path, request: DecodeRequest) -> DecodedFilm:
         radiograph.quality,
         radiograph.facts,
         _features(radiograph.pixels) if request.features else None,
-        _picture(radiograph.pixels, request.picture_side) if request.picture_side else None,
+        _picture(file, radiograph, request.picture_side) if request.picture_side else None,
     )
 
 
@@ -100,8 +108,11 @@ def file_state(file: Path) -> str:
     return f"{facts.st_size}:{facts.st_mtime_ns}"
 
 
-def _picture(pixels: NDArray[np.float32], side: int) -> NDArray[np.uint8]:
-    picture = np.clip(to_longest(pixels, side), 0.0, 1.0)
+def _picture(file: Path, radiograph: Radiograph, side: int) -> NDArray[np.uint8]:
+    if max(radiograph.pixels.shape) < min(side, max(radiograph.facts.rows, radiograph.facts.columns)):
+        # Read again, larger: whether pictures are wanted must not change what the network sees.
+        radiograph = read_radiograph(file, max_side=side)
+    picture = np.clip(to_longest(radiograph.pixels, side), 0.0, 1.0)
     return np.ascontiguousarray(np.rint(picture * 255.0).astype(np.uint8))
 
 

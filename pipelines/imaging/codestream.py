@@ -40,6 +40,7 @@ class StreamInfo(NamedTuple):
         signed: whether the components are signed (JPEG 2000 only).
         halvings: how often a decoder can halve both sides by leaving out detail: the wavelet levels of JPEG 2000, the
             DCT scales of JPEG with 8 bits; 0 where it must decode in full.
+        reversible: whether the wavelet is the reversible one, 5-3 and not 9-7 (JPEG 2000 only).
     """
 
     rows: int
@@ -50,6 +51,7 @@ class StreamInfo(NamedTuple):
     scans_at: int
     signed: bool = False
     halvings: int = 0
+    reversible: bool = False
 
 
 def jpeg_info(data: bytes) -> StreamInfo:
@@ -107,6 +109,7 @@ def jpeg_2000_info(data: bytes) -> StreamInfo:
     tile_left, tile_top, samples, depth, x_step, y_step = struct.unpack_from(">2I H3B", data, at + 32)
     # Off the canvas's origin or subsampled, the reduced grid is not the one that the rest of the program assumes.
     plain = (left, top, tile_left, tile_top, x_step, y_step) == (0, 0, 0, 0, 1, 1)
+    levels, reversible = _wavelet(data, at + 2)
     return StreamInfo(
         rows=bottom - top,
         columns=right - left,
@@ -115,20 +118,25 @@ def jpeg_2000_info(data: bytes) -> StreamInfo:
         transformed=None,
         scans_at=at,
         signed=bool(depth & 0x80),
-        halvings=_wavelet_levels(data, at + 2) if plain else 0,
+        halvings=levels if plain else 0,
+        reversible=reversible,
     )
 
 
-def _wavelet_levels(data: bytes, at: int) -> int:
-    """Decomposition levels that the main header's COD states; 0 where none is found before the first tile."""
+def _wavelet(data: bytes, at: int) -> tuple[int, bool]:
+    """Decomposition levels that the main header's COD states, and whether its wavelet is reversible.
+
+    0 and False where none is found before the first tile.
+    """
     while at + 4 <= len(data):
         marker, length = struct.unpack_from(">HH", data, at)
-        if marker == _COD and at + 10 <= len(data):
-            return min(data[at + 9], 32)  # Table A.15; those of a component or tile of its own fail in the decoder
+        if marker == _COD and at + 14 <= len(data):
+            # Tables A.15 and A.20; a component or tile with levels of its own fails in the decoder.
+            return min(data[at + 9], 32), data[at + 13] == 1
         if marker == _SOT or marker < 0xFF00:
             break
         at += 2 + length
-    return 0
+    return 0, False
 
 
 def require_end(data: bytes, info: StreamInfo, what: str) -> None:

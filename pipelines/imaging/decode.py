@@ -7,6 +7,7 @@ stand in for coding options it does not have. Each works on the bare code stream
 from collections.abc import Callable
 from typing import Any, Final
 
+import cv2
 import imagecodecs
 import jpeg_ls
 import numpy as np
@@ -29,6 +30,10 @@ LUMA: Final = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 """ITU-R BT.601: the weights of Y in every YBR term of DICOM (PS3.3, C.7.6.3.1.2)."""
 
 
+_IDCT_ROUNDING: Final = 2
+"""Stored values by which two decoders of one undamaged DCT stream may differ."""
+
+
 def decode_cells(file: DicomFile, layout: Layout, *, max_side: int | None = None) -> NDArray[Any]:
     """Decode the one frame of a film.
 
@@ -36,13 +41,13 @@ def decode_cells(file: DicomFile, layout: Layout, *, max_side: int | None = None
         file: with the elements of `tags.DISPLAY`.
         layout: of its pixels.
         max_side: permits a stream that holds smaller resolutions (JPEG 2000, HTJ2K, 8-bit JPEG) to be decoded at the
-            smallest whose longer side has at least this many pixels, where `reduced.may_reduce` agrees.
+            smallest that `reduced.halvings` finds enough for a picture with this many pixels along its longer side.
 
     Returns:
         Grey films: unsigned integers ``[rows, columns]``, the BitsStored bits of each pixel without the overlay bits
         around them, signed pixels still as two's complement patterns. Palette films: the indices. Colour captures:
-        float32 luma ``[rows, columns]`` in [0, 2**BitsStored - 1]. At a reduced resolution, on the same scale,
-        ``[ceil(rows / 2**n), ceil(columns / 2**n)]``.
+        float32 luma ``[rows, columns]`` in [0, 2**BitsStored - 1]. What was decoded smaller is on the same scale, see
+        `reduced.decode_reduced`.
 
     Raises:
         FilmError: unsupported_syntax, truncated or corrupt.
@@ -166,11 +171,29 @@ def _decode(syntax: Syntax, stream: bytes, layout: Layout, info: StreamInfo | No
     for decoder in DECODERS[syntax.codec]:
         try:
             samples = decoder(stream, layout, info)
+        except MemoryError:
+            raise
         except Exception:  # noqa: BLE001 - codecs raise what they like; the next one may know this option
             continue
         if samples.shape == expected and samples.dtype.kind in "iu" and samples.dtype.itemsize <= 2:
+            if syntax.codec is Codec.JPEG and syntax.lossy and info is not None and info.precision > 8:
+                _require_agreement(samples, stream, layout, info)
             return samples
     raise FilmError(Reason.CORRUPT, f"no decoder can decode the PixelData stream ({syntax.name})")
+
+
+def _require_agreement(samples: Samples, stream: bytes, layout: Layout, info: StreamInfo) -> None:
+    """Refuse a 12-bit JPEG that another decoder reads otherwise.
+
+    libjpeg-turbo says nothing of damage inside a scan, and the two go wrong in different ways. The syntax is rare, so
+    the time of a second decoder is well spent.
+    """
+    try:
+        other = _libjpeg(stream, layout, info)
+    except Exception:  # noqa: BLE001 - it raises what it likes, and refuses the stream by it
+        other = None
+    if other is None or other.shape != samples.shape or cv2.absdiff(samples, other).max() > _IDCT_ROUNDING:
+        raise FilmError(Reason.CORRUPT, "two decoders do not agree on the JPEG stream")
 
 
 def _turbo_jpeg(stream: bytes, layout: Layout, info: StreamInfo | None) -> Samples:

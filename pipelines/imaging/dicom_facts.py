@@ -20,6 +20,7 @@ from pipelines.imaging.film_error import FilmError
 from pipelines.imaging.film_facts import FilmFacts
 from pipelines.imaging.layout import PHOTOMETRIC_INTERPRETATIONS, is_for_processing, sop_class_of
 from pipelines.imaging.syntaxes import SYNTAXES
+from pipelines.imaging.vendor import vendor
 
 # LLD and RLD are frontal films of a patient lying on one side, whose beam direction the term leaves open.
 _VIEWS = {"PA": "PA", "AP": "AP", "LL": "LATERAL", "RL": "LATERAL", "LAT": "LATERAL", "LATERAL": "LATERAL"}
@@ -40,9 +41,6 @@ _CALIBRATIONS = frozenset({"GEOMETRY", "FIDUCIAL"})
 _SAME_SPACING = 1e-3  # relative: writers round the same spacing differently
 _MAGNIFICATIONS = (1.0, 2.0)  # of a chest in front of a detector; a geometric magnification is never below 1
 _ORIENTATION = re.compile("[APRLHF]{1,3}")
-# An identifier, a date or a person's name (which DICOM writes with ^) where a vendor belongs.
-_NOT_A_VENDOR = re.compile(r"\d{4}|[\^=@]|[^\x20-\x7e]")
-_MAX_VENDOR_LENGTH = 64
 
 
 def dicom_facts(file: DicomFile) -> FilmFacts:
@@ -65,7 +63,7 @@ def dicom_facts(file: DicomFile) -> FilmFacts:
         sex={"F": "F", "M": "M"}.get(header.text(tags.PATIENT_SEX).upper()),
         age_years=parse_age(header.text(tags.PATIENT_AGE)),
         pixel_spacing_mm=spacing,
-        manufacturer=_manufacturer(header.text(tags.MANUFACTURER)),
+        manufacturer=vendor(header.text(tags.MANUFACTURER)),
         modality=modality if re.fullmatch("[A-Z]{2}", modality) else None,
         photometric_interpretation=photometric if photometric in PHOTOMETRIC_INTERPRETATIONS else None,
         bits_stored=header.integer(tags.BITS_STORED),
@@ -150,11 +148,6 @@ def _magnification(header: Elements) -> float | None:
 
 def _number(header: Elements, tag: int) -> float:
     return next(iter(header.numbers(tag)), math.nan)
-
-
-def _manufacturer(text: str) -> str | None:
-    plausible = text and len(text) <= _MAX_VENDOR_LENGTH and not _NOT_A_VENDOR.search(text)
-    return text if plausible else None
 
 
 def _lossy(file: DicomFile) -> bool | None:

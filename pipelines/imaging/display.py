@@ -6,10 +6,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.imaging.geometry import scaled_shape
 from pipelines.imaging.intensity import Intensity
 
-_BAND_PIXELS: Final = 1 << 17
-"""Pixels mapped at a time: half a megabyte of float32 stays in the processor's cache until it is averaged."""
 _EXACT_COUNT: Final = 1 << 24
 """OpenCV counts in whole numbers and returns float32, which holds every whole number up to this one."""
 
@@ -33,11 +32,10 @@ def to_display(
         intensity: how.
         area: True where there is film, ``[rows, columns]`` of the cells or, where those are reduced, of the stored
             matrix. What lies outside becomes 0 and counts for nothing.
-        max_side: permits averaging of k × k display values, with the largest k that leaves the longer side at least
-            this many pixels.
+        max_side: see `shrink`.
 
     Returns:
-        float32 ``[ceil(rows / k), ceil(columns / k)]`` in [0, 1], dense tissue bright; it covers what the cells cover.
+        float32 in [0, 1], dense tissue bright; it covers what the cells cover.
 
     Raises:
         FilmError: blank.
@@ -46,7 +44,7 @@ def to_display(
     share = None if area is None else _share(area, cells.shape)
     film = None if share is None else (share >= _WHOLE).astype(np.uint8)
     table = intensity.table(histogram(cells, intensity.bits_stored, film))
-    return _mapped(cells, table, share, _factor(cells.shape, max_side))
+    return shrink(_mapped(cells, table, share), max_side)
 
 
 def histogram(cells: NDArray[Any], bits: int, film: NDArray[np.uint8] | None = None) -> NDArray[np.int64]:
@@ -70,27 +68,19 @@ def histogram(cells: NDArray[Any], bits: int, film: NDArray[np.uint8] | None = N
 
 
 def shrink(pixels: NDArray[np.float32], max_side: int | None) -> NDArray[np.float32]:
-    """Average k × k pixels, with the largest k that leaves the longer side at least `max_side` pixels.
+    """Area-average a picture so that its longer side has at most `max_side` pixels.
+
+    In one step: averages of averages whose borders do not coincide are blurred, and move a model's scores.
 
     Args:
-        pixels: float32 ``[rows, columns]``.
+        pixels: float32 ``[rows, columns]`` in [0, 1].
         max_side: in pixels; None leaves the picture as it is.
-
-    Returns:
-        ``[ceil(rows / k), ceil(columns / k)]``, covering what `pixels` cover: where k does not divide a side, the
-        averages are of slightly less than k pixels.
     """
-    factor = _factor(pixels.shape, max_side)
-    return pixels if factor == 1 else _averaged(np.ascontiguousarray(pixels), factor)
-
-
-def _factor(shape: tuple[int, ...], max_side: int | None) -> int:
-    return 1 if max_side is None else max(1, max(shape) // max_side)
-
-
-def _averaged(pixels: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
-    rows, columns = (-(-side // factor) for side in pixels.shape)
-    return np.asarray(cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_AREA), dtype=np.float32)
+    if max_side is None or max(pixels.shape) <= max_side:
+        return pixels
+    rows, columns = scaled_shape(pixels.shape[0], pixels.shape[1], max_side)
+    small = cv2.resize(np.ascontiguousarray(pixels), (columns, rows), interpolation=cv2.INTER_AREA)
+    return np.clip(np.asarray(small, dtype=np.float32), 0.0, 1.0)  # averages leave the range by a rounding error
 
 
 def _share(area: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -101,26 +91,9 @@ def _share(area: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.float3
     return np.asarray(cv2.resize(share, shape[::-1], interpolation=cv2.INTER_AREA), dtype=np.float32)
 
 
-def _mapped(
-    cells: NDArray[Any], table: NDArray[np.float32], share: NDArray[np.float32] | None, factor: int
-) -> NDArray[np.float32]:
-    """Look every cell up and average, band by band where `factor` divides both sides."""
+def _mapped(cells: NDArray[Any], table: NDArray[np.float32], share: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    """Look every cell up."""
     wide = np.zeros(1 << (8 * cells.dtype.itemsize), dtype=np.float32)
     wide[: len(table)] = table[: len(wide)]
-    rows, columns = cells.shape
-    if rows % factor or columns % factor:
-        return _averaged(_looked_up(cells, wide, share), factor)
-    display = np.empty((rows // factor, columns // factor), dtype=np.float32)
-    band = max(1, _BAND_PIXELS // columns // factor) * factor
-    for top in range(0, rows, band):
-        inside = slice(top, top + band)
-        values = _looked_up(cells[inside], wide, None if share is None else share[inside])
-        display[top // factor : (top + band) // factor] = values if factor == 1 else _averaged(values, factor)
-    return display
-
-
-def _looked_up(
-    cells: NDArray[Any], table: NDArray[np.float32], share: NDArray[np.float32] | None
-) -> NDArray[np.float32]:
-    values = np.asarray(cv2.LUT(cells, table), dtype=np.float32)
+    values = np.asarray(cv2.LUT(cells, wide), dtype=np.float32)
     return values if share is None else np.multiply(values, share, out=values)

@@ -15,11 +15,11 @@ class FilmFacts:
         age_years: in years; None where absent or not written as DICOM writes ages (``045Y``).
         pixel_spacing_mm: distance between (rows, columns) in mm, in the plane that `spacing_origin` names; None where
             no attribute of spacing is a pair of numbers in (0, 10].
-        manufacturer: of the equipment; None where absent or where the text does not look like a company's name.
+        manufacturer: of the equipment, one name for each maker of a closed list; None where absent or not among them.
         modality: as written, where it is a short code; None otherwise.
         photometric_interpretation: DICOM's term; raster files get the nearest one.
         bits_stored: significant bits of a sample.
-        transfer_syntax: name of the coding: a DICOM transfer syntax, or PNG, JPEG or TIFF.
+        transfer_syntax: name of the coding: a DICOM transfer syntax, or PNG, JPEG, TIFF, MHA, NRRD or JSRT.
         lossy: whether information was lost in compression; None where the file does not say.
         colour: whether the film is a colour capture of a grey one (PALETTE COLOR, RGB or YBR), converted to grey.
         body_part: a defined term of Body Part Examined (DICOM PS3.16, annex L; CHEST, ABDOMEN ...); None where the

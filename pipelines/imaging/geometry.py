@@ -49,7 +49,7 @@ class Placement:
     def fit(cls, rows: int, columns: int, size: int, orientation: Orientation = UPRIGHT) -> "Placement":
         """Place a film of `rows` x `columns` stored pixels into a square of `size` pixels (all at least 1)."""
         assert min(rows, columns, size) >= 1, f"sides must be at least 1, got {rows} x {columns} into {size}"
-        height, width = _scaled(*orientation.shape(rows, columns), size)
+        height, width = scaled_shape(*orientation.shape(rows, columns), size)
         return cls(rows, columns, size, (size - height) // 2, (size - width) // 2, height, width, orientation)
 
     @property
@@ -104,11 +104,12 @@ def to_square(pixels: Pixels, place: Placement | int) -> Pixels:
 
 def to_longest(pixels: Pixels, longest: int) -> Pixels:
     """Resize display values ``[rows, columns]`` so that the longer side has `longest` pixels, aspect kept."""
-    height, width = _scaled(pixels.shape[0], pixels.shape[1], longest)
+    height, width = scaled_shape(pixels.shape[0], pixels.shape[1], longest)
     return _resize(pixels, height, width)
 
 
-def _scaled(rows: int, columns: int, longest: int) -> tuple[int, int]:
+def scaled_shape(rows: int, columns: int, longest: int) -> tuple[int, int]:
+    """Rows and columns of a film when its longer side has `longest` pixels, aspect kept."""
     scale = longest / max(rows, columns)
     return max(1, round(rows * scale)), max(1, round(columns * scale))
 

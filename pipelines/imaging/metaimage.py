@@ -29,7 +29,7 @@ _FIELD: Final = re.compile(rb"([A-Za-z][A-Za-z0-9_]{0,63})[ \t]*=[ \t]*(.*?)[ \t
 _MAX_FIELDS: Final = 256
 
 
-def read_header(stream: BinaryIO, _size: int) -> RasterHeader:
+def read_header(stream: BinaryIO, size: int) -> RasterHeader:
     """Read the header; raises `FilmError` (corrupt, truncated, unsupported_image or several_frames)."""
     fields, at = _fields(stream)
     if fields["ElementDataFile"] != "LOCAL":
@@ -48,6 +48,9 @@ def read_header(stream: BinaryIO, _size: int) -> RasterHeader:
         raise FilmError(Reason.UNSUPPORTED_IMAGE, "ElementType is not a number type of 8 to 32 bits, or double")
     order = fields.get("BinaryDataByteOrderMSB", fields.get("ElementByteOrderMSB", "False"))
     dtype = np.dtype(f"{'>' if _is_true(order) else '<'}{kind}")
+    stated = fields.get("CompressedDataSize")
+    if stated is not None and whole_numbers(stated) != [size - at]:
+        raise FilmError(Reason.CORRUPT, f"CompressedDataSize is not the {size - at} bytes behind the header")
     coding = "zlib" if _is_true(fields.get("CompressedData", "False")) else "raw"
     grey = channels == [1]
     return RasterHeader(

@@ -73,8 +73,8 @@ def read_radiograph(path: Path, *, max_side: int | None = None, use: IntendedUse
 
     Args:
         path: a single-frame CR, DX or Secondary Capture DICOM file, or a PNG, JPEG, TIFF, MetaImage, NRRD or JSRT file.
-        max_side: the longest side that will be used, in pixels (at least 1). It permits a decoder to stop at a
-            stored resolution whose longer side still has that many, and averages what it must decode in full.
+        max_side: pixels along the longer side of a film that is larger (at least 1). It permits a decoder to stop at
+            a stored resolution that shows as much; otherwise the result is that of reading in full and averaging areas.
         use: films outside it are refused before their pixels are decoded; None refuses none.
 
     Returns:

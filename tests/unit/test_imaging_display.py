@@ -51,10 +51,11 @@ def test_averages_are_of_display_values(rows: int, columns: int, max_side: int) 
     intensity = Intensity(bits_stored=12, windows=(Window(2000, 900, "SIGMOID"),))
     full = to_display(cells, intensity)
     small = to_display(cells, intensity, max_side=max_side)
-    factor = max(1, max(rows, columns) // max_side)
-    assert small.shape == (-(-rows // factor), -(-columns // factor))
-    assert max(small.shape) >= min(max_side, max(rows, columns))
-    np.testing.assert_allclose(small, area_average(full, small.shape), atol=2e-6)
+    scale = min(1, max_side / max(rows, columns))
+    assert small.shape == (round(rows * scale), round(columns * scale))
+    assert max(small.shape) == min(max_side, max(rows, columns))
+    # OpenCV leaves out a pixel of which less than a thousandth belongs to an average.
+    np.testing.assert_allclose(small, area_average(full, small.shape), atol=1e-3)
 
 
 def area_average(picture: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -118,8 +119,8 @@ def test_percentiles_do_not_depend_on_max_side() -> None:
 
 def test_shrink() -> None:
     picture = np.random.default_rng(3).random((301, 200)).astype(np.float32)
-    np.testing.assert_allclose(shrink(picture, 100), area_average(picture, (101, 67)), atol=2e-6)
+    np.testing.assert_allclose(shrink(picture, 100), area_average(picture, (100, 66)), atol=2e-6)
     even = np.ascontiguousarray(picture[:300, :198])
     np.testing.assert_allclose(shrink(even, 100), even.reshape(100, 3, 66, 3).mean((1, 3)), atol=2e-6)
     assert shrink(picture, None) is picture
-    assert shrink(picture, 151) is picture
+    assert shrink(picture, 301) is picture
