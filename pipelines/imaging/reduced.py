@@ -60,9 +60,10 @@ def halvings(file: DicomFile, layout: Layout, info: StreamInfo, max_side: int) -
 def may_reduce(file: DicomFile, layout: Layout, info: StreamInfo) -> bool:
     """Whether averages of this film's stored values mean what averages of its display values mean.
 
-    They do not for palette indices; where overlays stand in the bits around the stored ones; for two's complement
-    patterns; where padding would bleed into the film; and where the display table is not monotone or is as steep as a
-    threshold. Of colour captures only those are reduced whose stream says itself that it is YCbCr.
+    They do not where the header gives no window or VOI LUT, because percentiles are of every pixel; for palette
+    indices; where overlays stand in the bits around the stored ones; for two's complement patterns; where padding would
+    bleed into the film; and where the display table is not monotone or is as steep as a threshold. Of colour captures
+    only those are reduced whose stream says itself that it is YCbCr.
     """
     if layout.samples == 3:
         return info.transformed is True
@@ -77,7 +78,8 @@ def may_reduce(file: DicomFile, layout: Layout, info: StreamInfo) -> bool:
         table = intensity.table(np.ones(1 << layout.bits_stored, dtype=np.int64))
     except FilmError:
         return False  # the full decode finds the same fault, or a worse one
-    return intensity.padding is None and _is_gentle(table)
+    shown_by_header = bool(intensity.windows) or intensity.voi_lut is not None
+    return shown_by_header and intensity.padding is None and _is_gentle(table)
 
 
 def reduced_jpeg_2000(stream: bytes, info: StreamInfo, count: int) -> NDArray[Any]:

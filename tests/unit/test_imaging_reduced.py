@@ -73,6 +73,7 @@ CODERS: dict[str, tuple[str, int, Callable[[np.ndarray], bytes]]] = {
 def written(folder: Path, name: str, cells: np.ndarray, **attributes: Any) -> Path:
     syntax, bits, encode = CODERS[name]
     cells = np.rint(cells).astype(np.uint8 if bits == 8 else np.uint16)
+    attributes = {"WindowCenter": 1 << (bits - 1), "WindowWidth": 1 << bits} | attributes
     return write_encapsulated(folder / "film.dcm", film(cells, bits_stored=bits, **attributes), encode(cells), syntax)
 
 
@@ -199,7 +200,12 @@ def lossless_jpeg(path: Path) -> Path:
     return write_encapsulated(path / "film.dcm", film(cells, bits_stored=12), stream, uid.JPEGLosslessSV1)
 
 
+def without_window(path: Path) -> Path:
+    return written(path, "J2K", smooth(12, 200, 160), WindowCenter=None, WindowWidth=None)
+
+
 FULL = (
+    without_window,
     padded,
     signed,
     declared_overlay,
@@ -235,8 +241,8 @@ def test_white_edges_that_overshoot_stay_white(tmp_path: Path) -> None:
     small = cells_of(path, 64)
     assert small.shape == (200, 160)
     assert small.max() == 4095
-    assert small[31:33, 20:44].min() > 3500
-    assert small[40:60, 26:40].max() == 0
+    assert small[62:66, 40:88].min() > 3500
+    assert small[80:120, 52:80].max() == 0
 
 
 @pytest.mark.parametrize("photometric", ["YBR_FULL_422", "RGB"])
@@ -254,7 +260,9 @@ def test_colour_captures(tmp_path: Path, photometric: str) -> None:
         return
     assert small.shape == (204, 160)
     assert small.dtype == np.float32
-    assert np.abs(small - cv2.resize(full, (80, 102), interpolation=cv2.INTER_AREA)).mean() < 1
+    half, expected = (cv2.resize(cells, (80, 102), interpolation=cv2.INTER_AREA) for cells in (small, full))
+    assert not np.array_equal(small, full)
+    assert np.abs(half - expected).mean() < 1
 
 
 # --- refusals
