@@ -27,7 +27,7 @@ from pipelines.imaging.dicom_file import DicomFile
 from pipelines.imaging.film_error import FilmError
 from pipelines.imaging.intensity import Intensity
 from pipelines.imaging.layout import Layout, sop_class_of
-from pipelines.imaging.syntaxes import Codec, Syntax
+from pipelines.imaging.syntaxes import SYNTAXES, Codec, Syntax
 
 _STEP_SHARE: Final = 64
 """A display table that goes from black to white within this fraction of its range is a threshold, not a window."""
@@ -45,6 +45,7 @@ def halvings(file: DicomFile, layout: Layout, info: StreamInfo, max_side: int) -
     """How often the sides of a film may be halved so that enough is left to show it at `max_side`; 0 for not at all.
 
     Enough is a longer side of twice `max_side` pixels: with less, what lies between two samples moves a model's scores.
+    JPEG 2000 of 8 bits, whose samples are rounded to them, needs twice that.
 
     Args:
         file: the DICOM file.
@@ -53,7 +54,9 @@ def halvings(file: DicomFile, layout: Layout, info: StreamInfo, max_side: int) -
         max_side: in pixels.
     """
     longer = max(info.rows, info.columns)
-    count = next((n for n in range(info.halvings, 0, -1) if _halved(longer, n) >= 2 * max_side), 0)
+    coarse = layout.bits_stored <= 8 and SYNTAXES[file.transfer_syntax].codec is not Codec.JPEG
+    least = (4 if coarse else 2) * max_side
+    count = next((n for n in range(info.halvings, 0, -1) if _halved(longer, n) >= least), 0)
     return count if count and may_reduce(file, layout, info) else 0
 
 
