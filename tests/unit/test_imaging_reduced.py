@@ -202,7 +202,8 @@ def lossless_jpeg(path: Path) -> Path:
 
 
 def without_window(path: Path) -> Path:
-    return written(path, "J2K", smooth(12, 200, 160), WindowCenter=None, WindowWidth=None)
+    cells = smooth(12, 200, 160)
+    return write_encapsulated(path / "film.dcm", film(cells, bits_stored=12), j2k(cells), uid.JPEG2000Lossless)
 
 
 FULL = (
@@ -255,7 +256,7 @@ def test_colour_captures(tmp_path: Path, photometric: str) -> None:
         stream = imagecodecs.jpeg8_encode(colour, level=95, subsampling="420")
     dataset = film(colour, PhotometricInterpretation=photometric)
     path = write_encapsulated(tmp_path / "film.dcm", dataset, stream, uid.JPEGBaseline8Bit)
-    full, small = cells_of(path), cells_of(path, 64)
+    full, small = cells_of(path), cells_of(path, 50)
     if photometric == "RGB":
         np.testing.assert_array_equal(small, full)
         return
