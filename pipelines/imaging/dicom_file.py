@@ -151,6 +151,8 @@ def _read_meta(stream: BinaryIO, size: int) -> Elements:
         value_at = stream.tell()
         walker.skip(start, EXPLICIT_LITTLE)
         if start.tag in (_MEDIA_STORAGE_CLASS, _TRANSFER_SYNTAX):
+            if start.vr not in (b"UI", b"UN"):
+                raise FilmError(Reason.CORRUPT, "a UID of the file meta information has another VR than UI")
             stream.seek(value_at)
             found[start.tag] = elements.Element(start.vr, stream.read(start.length), "<")
     stream.seek(at)

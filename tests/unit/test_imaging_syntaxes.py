@@ -15,6 +15,7 @@ from pydicom import dcmread, uid
 from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate, encapsulate_extended
 
+from pipelines.errors import UnreadableImage
 from pipelines.imaging import decode, read_facts, read_radiograph, tags
 from pipelines.imaging.codestream import jpeg_info
 from pipelines.imaging.decode import DECODERS, decode_cells
@@ -344,3 +345,17 @@ def test_a_data_set_without_preamble(tmp_path: Path) -> None:
     path = tmp_path / "film.dcm"
     dataset.save_as(path, implicit_vr=True, little_endian=True)
     np.testing.assert_array_equal(stored(path), cells)
+
+
+@pytest.mark.parametrize(("claimed", "refused"), [(4, True), (10, True), (8, False)])
+def test_streams_of_a_precision_the_header_excludes_are_refused(tmp_path: Path, claimed: int, refused: bool) -> None:
+    cells = smooth(8).astype(np.uint8)
+    stream = bytearray(imagecodecs.jpeg8_encode(cells, lossless=True, predictor=1))
+    at = stream.find(b"\xff\xc3")
+    stream[at + 4] = claimed
+    path = write_encapsulated(tmp_path / "film.dcm", film(cells), bytes(stream), uid.JPEGLosslessSV1)
+    if not refused:
+        np.testing.assert_array_equal(stored(path), cells)
+        return
+    with pytest.raises(UnreadableImage, match=f"stream has {claimed} bits, BitsStored and BitsAllocated allow 8 to 8"):
+        read_radiograph(path)
