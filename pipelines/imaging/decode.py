@@ -153,10 +153,8 @@ def _stream_info(syntax: Syntax, stream: bytes, layout: Layout) -> StreamInfo:
         raise FilmError(Reason.UNSUPPORTED_IMAGE, f"the {syntax.codec.value} stream has {info.precision} bits, over 16")
     least = min(8, layout.bits_stored)
     if not least <= info.precision <= layout.bits_allocated:
-        found = f"the {syntax.codec.value} stream has {info.precision} bits"
-        raise FilmError(
-            Reason.CORRUPT, f"{found}, BitsStored and BitsAllocated allow {least} to {layout.bits_allocated}"
-        )
+        allowed = f"BitsStored and BitsAllocated allow {least} to {layout.bits_allocated}"
+        raise FilmError(Reason.CORRUPT, f"the {syntax.codec.value} stream has {info.precision} bits, {allowed}")
     require_end(stream, info, syntax.codec.value)
     return info
 
