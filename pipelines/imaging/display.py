@@ -22,6 +22,7 @@ def to_display(
     *,
     area: NDArray[np.bool_] | None = None,
     max_side: int | None = None,
+    stored: tuple[int, int] | None = None,
 ) -> NDArray[np.float32]:
     """Map cell patterns to display values.
 
@@ -33,6 +34,7 @@ def to_display(
         area: True where there is film, ``[rows, columns]`` of the cells or, where those are reduced, of the stored
             matrix. What lies outside becomes 0 and counts for nothing.
         max_side: see `shrink`.
+        stored: see `shrink`.
 
     Returns:
         float32 in [0, 1], dense tissue bright; it covers what the cells cover.
@@ -44,7 +46,7 @@ def to_display(
     share = None if area is None else _share(area, cells.shape)
     film = None if share is None else (share >= _WHOLE).astype(np.uint8)
     table = intensity.table(histogram(cells, intensity.bits_stored, film))
-    return shrink(_mapped(cells, table, share), max_side)
+    return shrink(_mapped(cells, table, share), max_side, stored)
 
 
 def histogram(cells: NDArray[Any], bits: int, film: NDArray[np.uint8] | None = None) -> NDArray[np.int64]:
@@ -67,7 +69,9 @@ def histogram(cells: NDArray[Any], bits: int, film: NDArray[np.uint8] | None = N
     return counts
 
 
-def shrink(pixels: NDArray[np.float32], max_side: int | None) -> NDArray[np.float32]:
+def shrink(
+    pixels: NDArray[np.float32], max_side: int | None, stored: tuple[int, int] | None = None
+) -> NDArray[np.float32]:
     """Area-average a picture so that its longer side has at most `max_side` pixels.
 
     In one step: averages of averages whose borders do not coincide are blurred, and move a model's scores.
@@ -75,10 +79,13 @@ def shrink(pixels: NDArray[np.float32], max_side: int | None) -> NDArray[np.floa
     Args:
         pixels: float32 ``[rows, columns]`` in [0, 1].
         max_side: in pixels; None leaves the picture as it is.
+        stored: rows and columns of the whole film, where `pixels` show it smaller: they decide the shape, which must
+            not depend on how far a decoder went.
     """
     if max_side is None or max(pixels.shape) <= max_side:
         return pixels
-    rows, columns = scaled_shape(pixels.shape[0], pixels.shape[1], max_side)
+    whole = stored or (pixels.shape[0], pixels.shape[1])
+    rows, columns = scaled_shape(whole[0], whole[1], max_side)
     small = cv2.resize(np.ascontiguousarray(pixels), (columns, rows), interpolation=cv2.INTER_AREA)
     return np.clip(np.asarray(small, dtype=np.float32), 0.0, 1.0)  # averages leave the range by a rounding error
 

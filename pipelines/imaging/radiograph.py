@@ -107,12 +107,13 @@ def _read_dicom(file: DicomFile, max_side: int | None, use: IntendedUse | None) 
     if facts.colour:
         return _judged(_either_way(orientation.apply(_capture(cells, file, layout, max_side))), facts, orientation)
     intensity = Intensity.of(file.header, layout, sop_class=sop_class_of(file))
-    area = film_area(file.header, (layout.rows, layout.columns), cells.shape)
+    stored = layout.rows, layout.columns
+    area = film_area(file.header, stored, cells.shape)
 
     def render(negative: bool) -> Pixels:
         # Not 1 - pixels: padding and shutters stay background whichever way round the film is.
         turned = replace(intensity, inverted=intensity.inverted != negative)
-        return orientation.apply(to_display(cells, turned, area=area, max_side=max_side))
+        return orientation.apply(to_display(cells, turned, area=area, max_side=max_side, stored=stored))
 
     return _judged(render, facts, orientation)
 
@@ -122,7 +123,7 @@ def _capture(cells: NDArray[Any], file: DicomFile, layout: Layout, max_side: int
     if layout.photometric == "PALETTE COLOR":
         return shrink(palette(file.header, layout)[cells], max_side)
     grey = np.clip(cells / np.float32((1 << layout.bits_stored) - 1), 0.0, 1.0)
-    return shrink(np.asarray(grey, dtype=np.float32), max_side)
+    return shrink(np.asarray(grey, dtype=np.float32), max_side, (layout.rows, layout.columns))
 
 
 def _either_way(pixels: Pixels) -> Callable[[bool], Pixels]:
