@@ -22,8 +22,8 @@ from pipelines.manifest.leakage import HashWarning
 
 def png(path: Path, rows: int = 96, columns: int = 80, seed: int = 0) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng([seed, rows]).integers(0, 255, (rows, columns), dtype=np.uint8)
-    Image.fromarray(pixels).save(path)
+    blotches = np.random.default_rng([seed, rows]).integers(0, 255, (12, 10), dtype=np.uint8)
+    Image.fromarray(blotches).resize((columns, rows), Image.Resampling.NEAREST).save(path)
 
 
 def dicom(path: Path, seed: int, **attributes: object) -> None:
