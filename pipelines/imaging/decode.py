@@ -78,6 +78,8 @@ def _cells(samples: Samples, layout: Layout, info: StreamInfo | None, *, lossy: 
     shift = layout.high_bit + 1 - layout.bits_stored
     if precision > layout.bits_stored and lossy and not layout.signed:
         # Lossy coding destroys overlay bits, and overshoots the range: wrapping would turn white into black.
+        if samples.dtype.kind == "i":  # the stream says signed, the header does not: below 0 there is nothing
+            samples = np.maximum(samples, 0).astype(np.uint16)
         highest = min(mask, int(np.iinfo(samples.dtype).max))
         return np.asarray(np.minimum(samples >> min(shift, precision - layout.bits_stored), highest))
     if layout.signed and precision < layout.bits_stored and samples.dtype.kind == "u":

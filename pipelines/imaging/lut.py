@@ -57,6 +57,9 @@ def sequence_lut(header: Elements, tag: int, keyword: str, *, signed: bool) -> L
     Raises:
         FilmError: corrupt.
     """
+    stated = header.values.get(tag)
+    if stated is not None and stated.value:
+        raise FilmError(Reason.CORRUPT, f"{keyword} holds something other than items")
     item = header.items.get(tag)
     if item is None or not item.values:
         return None

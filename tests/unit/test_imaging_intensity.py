@@ -514,3 +514,16 @@ def test_palettes_that_are_segmented_absent_or_short(tmp_path: Path) -> None:
     assert refused(tmp_path, short).reason is Reason.CORRUPT
     flat = palette_film(cells, np.full((3, 4), 7))
     assert refused(tmp_path, flat).reason is Reason.BLANK
+
+
+def test_a_sequence_whose_items_are_damaged_is_refused(tmp_path: Path) -> None:
+    dataset = film(tiled([[0, 1, 2, 3]], dtype=np.uint16), ModalityLUTSequence=lut([0, 10, 20, 30], 0, 16))
+    path = write(tmp_path / "film.dcm", dataset, ImplicitVRLittleEndian)
+    data = bytearray(path.read_bytes())
+    at = data.find(b"\x28\x00\x00\x30")
+    assert data[at + 8 : at + 12] == b"\xfe\xff\x00\xe0"
+    data[at + 10] = 0x20
+    path.write_bytes(bytes(data))
+    with pytest.raises(UnreadableImage, match="ModalityLUTSequence holds something other than items") as caught:
+        read_radiograph(path)
+    assert caught.value.reason is Reason.CORRUPT

@@ -359,3 +359,13 @@ def test_streams_of_a_precision_the_header_excludes_are_refused(tmp_path: Path, 
         return
     with pytest.raises(UnreadableImage, match=f"stream has {claimed} bits, BitsStored and BitsAllocated allow 8 to 8"):
         read_radiograph(path)
+
+
+def test_a_lossy_stream_that_calls_itself_signed_has_nothing_below_zero(tmp_path: Path) -> None:
+    cells = smooth(12).astype(np.int16) - 1000
+    stream = imagecodecs.jpeg2k_encode(cells, level=60, codecformat="J2K", bitspersample=16)
+    path = write_encapsulated(tmp_path / "film.dcm", film(smooth(12), bits_stored=12), stream, uid.JPEG2000)
+    found = stored(path)
+    assert found.dtype == np.uint16
+    assert (found[cells < -100] == 0).all()
+    assert np.abs(found - np.maximum(cells, 0.0)).mean() < 100
