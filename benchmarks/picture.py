@@ -21,8 +21,9 @@ import numpy as np
 from PIL import Image
 
 from pipelines.imaging import read_radiograph
+from pipelines.imaging.display import shrink
 from pipelines.imaging.film_error import FilmError
-from pipelines.imaging.picture import Quality, examine, looks_inverted, require_picture, shrink
+from pipelines.imaging.picture import Quality, examine, looks_inverted, require_picture
 from pipelines.phantom import generate_phantoms
 
 Film = np.ndarray

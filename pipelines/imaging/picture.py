@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pipelines.errors import Reason
 from pipelines.imaging.chest_shape import SIDE, Reading, fit_canvas, read_chest
+from pipelines.imaging.display import shrink
 from pipelines.imaging.film_error import FilmError
 from pipelines.imaging.picture_marks import Box, content_box, marked_share
 
@@ -155,16 +156,6 @@ class _Look:
             text_area=marked_share(self.marked),
             border=1.0 - self.content.size / self.film.size,
         )
-
-
-def shrink(pixels: Pixels, longest: int) -> Pixels:
-    """Area-average a film so that its longer side is at most `longest` pixels."""
-    rows, columns = pixels.shape
-    if max(rows, columns) <= longest:
-        return pixels
-    scale = longest / max(rows, columns)
-    size = max(1, round(columns * scale)), max(1, round(rows * scale))
-    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.float32)
 
 
 def _is_chest(content: Pixels, reading: Reading) -> bool:

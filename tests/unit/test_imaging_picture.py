@@ -9,8 +9,9 @@ import pytest
 from pipelines.errors import Reason
 from pipelines.imaging import read_radiograph
 from pipelines.imaging.chest_shape import read_chest
+from pipelines.imaging.display import shrink
 from pipelines.imaging.film_error import FilmError
-from pipelines.imaging.picture import examine, looks_inverted, require_picture, shrink
+from pipelines.imaging.picture import examine, looks_inverted, require_picture
 from pipelines.phantom import generate_phantoms
 
 FILMS = 12
