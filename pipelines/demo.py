@@ -127,7 +127,7 @@ class Demo:
         predict_films(films, self.out / "run" / "package", self.out / "predictions", heatmaps=True, progress=report)
 
     def _evaluate(self, report: Report) -> None:
-        from pipelines.reporting.assess import assess
+        from pipelines.assessment.assess import assess
         from pipelines.training.tracking import log_evaluation, tracking_uri
 
         folder = self.out / "evaluation"

@@ -43,7 +43,7 @@ def evaluate(
     Example, another system's scores: `cxr evaluate scores.csv --manifest nih.parquet --id "Image Index"
     --score Nodule=Nodule --score "nodule=max(Nodule,Mass)" --out evaluation`
     """
-    from pipelines.reporting.assess import Proxies, assess
+    from pipelines.assessment.assess import Proxies, assess
 
     assessment = assess(
         predictions,

@@ -17,11 +17,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from pipelines.errors import EvaluationError, UnreadableImage
-from pipelines.evaluation.arrays import Bools, Floats, labels_and_scores, one_class
-from pipelines.evaluation.auroc import auroc_delong, auroc_difference
-from pipelines.evaluation.estimates import DEFAULT_LEVEL, Estimate
 from pipelines.evaluation.joining import column, reference_labels
 from pipelines.evaluation.records import ControlResult
+from pipelines.statistics.arrays import Bools, Floats, labels_and_scores, one_class
+from pipelines.statistics.auroc import auroc_delong, auroc_difference
+from pipelines.statistics.estimates import DEFAULT_LEVEL, Estimate
 
 THUMBNAIL_SIDE: Final = 16
 STATISTICS: Final = ("mean", "standard deviation", "minimum", "maximum", "median")

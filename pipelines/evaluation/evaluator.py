@@ -9,17 +9,13 @@ import numpy as np
 import pandas as pd
 
 from pipelines.errors import PredictionsError
-from pipelines.evaluation.arrays import Floats, one_class
-from pipelines.evaluation.auroc import auroc_delong, roc_points
 from pipelines.evaluation.control import control_from_estimate, control_from_scores
-from pipelines.evaluation.estimates import DEFAULT_LEVEL, Estimate
 from pipelines.evaluation.examples import choose_examples
 from pipelines.evaluation.joining import Joined, Scored, column, join_films, scored_films
 from pipelines.evaluation.localisation import localisation
 from pipelines.evaluation.notes import finding_notes, independence_note, table_notes
 from pipelines.evaluation.operating_point import OperatingPoint
 from pipelines.evaluation.predictions import HEATMAP_FOLDER
-from pipelines.evaluation.proportions import clopper_pearson, confusion
 from pipelines.evaluation.records import (
     Cohort,
     ControlResult,
@@ -33,6 +29,10 @@ from pipelines.evaluation.records import (
 )
 from pipelines.evaluation.tables import PredictionsTable, numbers
 from pipelines.findings import FINDING_NAMES
+from pipelines.statistics.arrays import Floats, one_class
+from pipelines.statistics.auroc import auroc_delong, roc_points
+from pipelines.statistics.estimates import DEFAULT_LEVEL, Estimate
+from pipelines.statistics.proportions import clopper_pearson, confusion
 
 USER_THRESHOLD: Final = "given by the user, not locked"
 HISTOGRAM_BINS: Final = 20

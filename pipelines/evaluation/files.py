@@ -9,7 +9,6 @@ import pandas as pd
 from pydantic import ValidationError
 
 from pipelines.errors import EvaluationError
-from pipelines.evaluation.estimates import Estimate
 from pipelines.evaluation.predictions import HEATMAP_FOLDER, heatmap_file
 from pipelines.evaluation.records import (
     EVALUATION_SCHEMA,
@@ -20,6 +19,7 @@ from pipelines.evaluation.records import (
     software_versions,
 )
 from pipelines.evaluation.tables import PredictionsTable
+from pipelines.statistics.estimates import Estimate
 from pipelines.system import replace_text, replacing
 
 EVALUATION_FILE: Final = "evaluation.json"

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from pipelines.errors import EvaluationError, ManifestError, PredictionsError
-from pipelines.evaluation.arrays import Bools, Floats
 from pipelines.evaluation.records import LeftOut
 from pipelines.evaluation.tables import check_ids, first_few, numbers
 from pipelines.findings import FINDINGS
 from pipelines.manifest.schema import SPLITS
+from pipelines.statistics.arrays import Bools, Floats
 
 MEANINGS: Final = {
     "not_in_manifest": "in the predictions, but not in the manifest",

@@ -6,11 +6,11 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from pipelines.evaluation.arrays import Bools
-from pipelines.evaluation.estimates import DEFAULT_LEVEL, Estimate
 from pipelines.evaluation.joining import column
-from pipelines.evaluation.proportions import EXACT, clopper_pearson
 from pipelines.evaluation.records import ExampleBox
+from pipelines.statistics.arrays import Bools
+from pipelines.statistics.estimates import DEFAULT_LEVEL, Estimate
+from pipelines.statistics.proportions import EXACT, clopper_pearson
 
 METHOD: Final = f"share of true positives whose map peak lies in a true box of the finding, {EXACT}"
 

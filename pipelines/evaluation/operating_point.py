@@ -7,9 +7,9 @@ from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.errors import EvaluationError
-from pipelines.evaluation.arrays import labels_and_scores, one_class
-from pipelines.evaluation.estimates import DEFAULT_LEVEL, Estimate, percent_text
-from pipelines.evaluation.proportions import confusion
+from pipelines.statistics.arrays import labels_and_scores, one_class
+from pipelines.statistics.estimates import DEFAULT_LEVEL, Estimate, percent_text
+from pipelines.statistics.proportions import confusion
 
 
 class OperatingPoint(BaseModel):

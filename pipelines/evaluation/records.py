@@ -2,20 +2,15 @@
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
-from pipelines.evaluation.estimates import Estimate
 from pipelines.evaluation.operating_point import OperatingPoint
-from pipelines.evaluation.proportions import Confusion
+from pipelines.statistics.estimates import Estimate
+from pipelines.statistics.proportions import Confusion
+from pipelines.statistics.record import Record
 from pipelines.version import installed_version
 
 EVALUATION_SCHEMA = "cxr-triage/evaluation/1"
-
-
-class Record(BaseModel):
-    """A part of the evaluation: frozen, closed, without NaN or infinity."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class LeftOut(Record):

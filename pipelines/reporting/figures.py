@@ -14,9 +14,9 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from pipelines.evaluation.estimates import Estimate, percent_text
+from pipelines.assessment.proxies import Theory, WorklistRecord
 from pipelines.evaluation.records import ControlResult, Histogram, OperatingResult, RocCurve
-from pipelines.reporting.proxies import Theory, WorklistRecord
+from pipelines.statistics.estimates import Estimate, percent_text
 
 BLUE: Final = "#0b5a8a"
 VERMILION: Final = "#c1500a"

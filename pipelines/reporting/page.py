@@ -7,12 +7,12 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from pipelines.assessment.proxies import FindingReadingTime, ReadingTime, read_reading_time
 from pipelines.evaluation.files import read_evaluation
 from pipelines.evaluation.records import Evaluation, FindingResult
 from pipelines.reporting import words
 from pipelines.reporting.figures import control_figure, roc_figure, score_figure, waiting_figure, worklist_figure
 from pipelines.reporting.pictures import Shown, shown_example
-from pipelines.reporting.proxies import FindingReadingTime, ReadingTime, read_reading_time
 from pipelines.system import replace_text
 
 

@@ -3,7 +3,7 @@
 import unicodedata
 from typing import Final
 
-from pipelines.evaluation.estimates import Estimate, percent_text
+from pipelines.statistics.estimates import Estimate, percent_text
 
 MAX_TEXT: Final = 120
 """Longer text from a table is cut: a page has no room for a 10,000-character site name."""

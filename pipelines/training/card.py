@@ -5,9 +5,9 @@ from typing import Protocol
 
 from models import ModelPackage
 from pipelines.config import TrainConfig
-from pipelines.evaluation.estimates import Estimate
 from pipelines.evaluation.operating_point import OperatingPoint
 from pipelines.findings import FINDING_NAMES
+from pipelines.statistics.estimates import Estimate
 from pipelines.training.films import Cohort
 
 

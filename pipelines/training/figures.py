@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from models import ModelPackage
 from models.explain import enlarge_maps
-from pipelines.evaluation.auroc import roc_points
+from pipelines.statistics.auroc import roc_points
 from pipelines.system import replacing
 from pipelines.training.films import Cohort
 from pipelines.training.state import Progress

@@ -28,12 +28,12 @@ from models.package import CARD_FILE
 from models.typicality import FEWEST
 from pipelines.config import TrainConfig
 from pipelines.errors import ConfigError
-from pipelines.evaluation.auroc import auroc_delong
 from pipelines.evaluation.control import ControlModel, fit_control_model
-from pipelines.evaluation.estimates import Estimate
 from pipelines.evaluation.operating_point import OperatingPoint, lock_operating_point
-from pipelines.evaluation.records import Record
 from pipelines.inference.registry import log_pyfunc
+from pipelines.statistics.auroc import auroc_delong
+from pipelines.statistics.estimates import Estimate
+from pipelines.statistics.record import Record
 from pipelines.system import replace_text, replacing
 from pipelines.training.card import model_card
 from pipelines.training.figures import draw_figures

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from models.losses import masked_bce, masked_map_loss
 from pipelines.config import TrainConfig
 from pipelines.errors import ConfigError
-from pipelines.evaluation.auroc import auroc_delong
+from pipelines.statistics.auroc import auroc_delong
 from pipelines.training.films import EpochBatches, TrainingFilms, derived_seed, load_cohorts
 from pipelines.training.finish import Trained, TrainResult, finish_run, read_result
 from pipelines.training.prepare import (

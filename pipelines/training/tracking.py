@@ -14,8 +14,9 @@ from mlflow.exceptions import MlflowException
 
 from pipelines.config import TrainConfig, ValidationSection
 from pipelines.errors import ConfigError
-from pipelines.evaluation.records import Evaluation, Record
+from pipelines.evaluation.records import Evaluation
 from pipelines.manifest import manifest_digest
+from pipelines.statistics.record import Record
 from pipelines.training.films import Cohort
 from pipelines.version import code_version
 

@@ -12,16 +12,16 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from pipelines.assessment.assess import Proxies, assess, assess_table
+from pipelines.assessment.proxies import read_reading_time
 from pipelines.errors import ConfigError, EvaluationError
 from pipelines.evaluation.operating_point import lock_operating_point
 from pipelines.evaluation.predictions import heatmap_file
-from pipelines.evaluation.proportions import clopper_pearson
 from pipelines.evaluation.tables import read_foreign_predictions, read_predictions
 from pipelines.manifest import write_manifest
 from pipelines.reading_time.waiting import Scenario, waiting_times
 from pipelines.reporting import write_report
-from pipelines.reporting.assess import Proxies, assess, assess_table
-from pipelines.reporting.proxies import read_reading_time
+from pipelines.statistics.proportions import clopper_pearson
 
 HOSTILE = '<script>alert("x")</script>\u202e{{ 7*7 }} $x_1$ =cmd()'
 

@@ -19,13 +19,13 @@ from safetensors.torch import load_file
 from models import load_package
 from models.explain import map_peaks
 from models.typicality import tolerance_limit
+from pipelines.assessment.assess import assess
 from pipelines.config import TrainConfig, dump_config
 from pipelines.errors import ConfigError, ManifestError
 from pipelines.evaluation.control import control_scores, thumbnail_features
 from pipelines.imaging import read_radiograph, to_square
 from pipelines.inference import collect_inputs, predict_films
 from pipelines.manifest import read_manifest, write_manifest
-from pipelines.reporting.assess import assess
 from pipelines.training import train
 from pipelines.training.plan import plan_lines
 from pipelines.training.tracking import candidate_stores, log_evaluation

@@ -22,7 +22,6 @@ from pipelines.evaluation.control import (
     shape_free_control,
     thumbnail_features,
 )
-from pipelines.evaluation.estimates import Estimate
 from pipelines.evaluation.evaluator import evaluate, evaluate_table
 from pipelines.evaluation.files import metrics_table, provenance_of, read_evaluation, write_evaluation
 from pipelines.evaluation.localisation import inside
@@ -30,6 +29,7 @@ from pipelines.evaluation.operating_point import lock_operating_point
 from pipelines.evaluation.records import ExampleBox
 from pipelines.evaluation.summary import summary_lines
 from pipelines.evaluation.tables import read_foreign_predictions, read_predictions, read_table
+from pipelines.statistics.estimates import Estimate
 
 MODEL = "model-a"
 

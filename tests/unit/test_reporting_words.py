@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipelines.evaluation.estimates import Estimate
 from pipelines.reporting import words
+from pipelines.statistics.estimates import Estimate
 
 NBSP = "\u00a0"
 

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pandas as pd
 
+from pipelines.assessment.proxies import READING_TIME_FILE, Proxies, ReadingTime, reading_time_proxies
 from pipelines.errors import ConfigError
-from pipelines.evaluation.estimates import DEFAULT_LEVEL, Estimate
 from pipelines.evaluation.evaluator import evaluate_table
 from pipelines.evaluation.files import pictures_of, provenance_of, write_evaluation
 from pipelines.evaluation.records import Evaluation
 from pipelines.evaluation.summary import summary_lines
 from pipelines.evaluation.tables import PredictionsTable, read_foreign_predictions, read_predictions
 from pipelines.manifest import manifest_digest, read_manifest
-from pipelines.reporting.proxies import READING_TIME_FILE, Proxies, ReadingTime, reading_time_proxies
+from pipelines.statistics.estimates import DEFAULT_LEVEL, Estimate
 from pipelines.system import replace_text
 
 __all__ = ["Assessment", "Proxies", "assess", "assess_table"]

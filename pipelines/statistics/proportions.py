@@ -4,8 +4,8 @@ from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict, Field
 from scipy import stats
 
-from pipelines.evaluation.arrays import labels_and_scores
-from pipelines.evaluation.estimates import DEFAULT_LEVEL, Estimate, clipped
+from pipelines.statistics.arrays import labels_and_scores
+from pipelines.statistics.estimates import DEFAULT_LEVEL, Estimate, clipped
 
 EXACT = "exact (Clopper–Pearson)"
 

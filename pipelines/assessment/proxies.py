@@ -16,10 +16,8 @@ from pydantic import Field, ValidationError
 from scipy import stats
 
 from pipelines.errors import EvaluationError
-from pipelines.evaluation.estimates import Estimate, clipped, percent_text
 from pipelines.evaluation.joining import join_films, scored_films
-from pipelines.evaluation.proportions import clopper_pearson
-from pipelines.evaluation.records import Evaluation, FindingResult, OperatingResult, Record
+from pipelines.evaluation.records import Evaluation, FindingResult, OperatingResult
 from pipelines.reading_time.screening import missed_per_10000, predictive_values, rule_out_share
 from pipelines.reading_time.waiting import (
     DEFAULT_MINUTES,
@@ -30,6 +28,9 @@ from pipelines.reading_time.waiting import (
     waiting_times,
 )
 from pipelines.reading_time.worklist import Worklist, curve, worklist
+from pipelines.statistics.estimates import Estimate, clipped, percent_text
+from pipelines.statistics.proportions import clopper_pearson
+from pipelines.statistics.record import Record
 
 READING_TIME_SCHEMA: Final = "cxr-triage/reading-time/1"
 READING_TIME_FILE: Final = "reading_time.json"

@@ -13,7 +13,8 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from statsmodels.stats.proportion import proportion_confint
 
 from pipelines.errors import EvaluationError
-from pipelines.evaluation.auroc import (
+from pipelines.evaluation.operating_point import OperatingPoint, lock_operating_point
+from pipelines.statistics.auroc import (
     DELONG,
     DELONG_LOGIT,
     DISJOINT_PAIRS,
@@ -23,9 +24,8 @@ from pipelines.evaluation.auroc import (
     delong_covariance,
     roc_points,
 )
-from pipelines.evaluation.estimates import Estimate, percent_text
-from pipelines.evaluation.operating_point import OperatingPoint, lock_operating_point
-from pipelines.evaluation.proportions import Confusion, clopper_pearson, confusion
+from pipelines.statistics.estimates import Estimate, percent_text
+from pipelines.statistics.proportions import Confusion, clopper_pearson, confusion
 
 
 def pairwise(labels, scores):

@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from pipelines.evaluation.arrays import Bools, Floats, labels_and_scores, one_class
-from pipelines.evaluation.estimates import DEFAULT_LEVEL, Estimate, clipped
-from pipelines.evaluation.proportions import clopper_pearson
+from pipelines.statistics.arrays import Bools, Floats, labels_and_scores, one_class
+from pipelines.statistics.estimates import DEFAULT_LEVEL, Estimate, clipped
+from pipelines.statistics.proportions import clopper_pearson
 
 DELONG: Final = "DeLong"
 DELONG_LOGIT: Final = "DeLong on the logit scale (the plain interval leaves [0, 1])"
