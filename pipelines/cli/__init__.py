@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli import data, results, run
+from pipelines.cli import data, model, results, run
 from pipelines.cli.console import fail, interruptible, prepare, say
 from pipelines.errors import CxrError
 
@@ -33,7 +33,7 @@ app.command()(interruptible(run.train))
 app.command()(interruptible(run.predict))
 app.command()(interruptible(results.evaluate))
 app.command()(interruptible(results.report))
-app.add_typer(results.model_app, name="model")
+app.add_typer(model.model_app, name="model")
 
 
 def _version(wanted: bool) -> None:
