@@ -38,6 +38,7 @@ class FileFacts:
     view: str | None = None
     sex: str | None = None
     age_years: float | None = None
+    manufacturer: str | None = None
     pixel_spacing_mm: float | None = None
     refusal: str | None = field(default=None, metadata={"column": False})
     """Reason code where the file is not a usable film."""
@@ -60,6 +61,7 @@ def measure_file(path: str | Path, *, hashes: bool) -> FileFacts:
         facts = read_facts(path)
         known |= {"rows": facts.rows, "columns": facts.columns}
         known |= {"view": facts.view if facts.view in VIEWS else None, "sex": facts.sex if facts.sex in SEXES else None}
+        known |= {"manufacturer": facts.manufacturer}
         known |= {"age_years": _possible_age(facts.age_years), "pixel_spacing_mm": _spacing(facts.pixel_spacing_mm)}
         if hashes:
             known["pixel_hash"] = pixel_hash(read_radiograph(path).pixels)
@@ -110,7 +112,7 @@ def fill_facts(
 
     Returns:
         The frame with ``rows``, ``columns`` and the hashes of these rows from their files, and ``view``, ``sex``,
-        ``age_years`` and ``pixel_spacing_mm`` where they were null. Files that are no usable film keep their row,
+        ``age_years``, ``manufacturer`` and ``pixel_spacing_mm`` where they were null. Files that are no usable film keep their row,
         without a pixel hash; a `DatasetWarning` counts them by reason.
     """
     positions = list(rows)

@@ -41,6 +41,7 @@ SCHEMA: Final = pa.schema(
         pa.field("reference_standard", pa.string()),  # one of REFERENCE_STANDARDS
         pa.field("native_labels", pa.list_(pa.string())),  # what the data set itself said; null = not known
         pa.field("boxes", pa.list_(BOX)),  # null = not drawn; [] = looked at, none
+        pa.field("manufacturer", pa.string()),  # of the equipment, one name for each maker; null = unknown
         pa.field("pixel_spacing_mm", pa.float64()),  # at the detector or the patient as the file says; null = unknown
         pa.field("rows", pa.int64()),
         pa.field("columns", pa.int64()),

@@ -188,8 +188,9 @@ def vindr_tree(base: Path) -> None:
     (notes / "annotations_test.csv").write_text(
         "image_id,class_name,x_min,y_min,x_max,y_max\ncc,Nodule/Mass,1,2,30,40\ndd,No finding,,,,\n"
     )
+    vindr_header = {"PatientSex": "F", "PatientAge": "061Y", "Manufacturer": "Carestream Health, Inc."}
     for number, name in enumerate(("train/aa", "train/bb", "test/cc", "test/dd")):
-        dicom(base / f"{name}.dicom", number, **({"PatientSex": "F", "PatientAge": "061Y"} if number == 0 else {}))
+        dicom(base / f"{name}.dicom", number, **(vindr_header if number == 0 else {}))
 
 
 @pytest.mark.parametrize("place", ["", "physionet.org/files/vindr-cxr/1.0.0"])
@@ -206,6 +207,7 @@ def test_vindr(tmp_path: Path, place: str) -> None:
     assert frame["native_labels"][1].count("Tuberculosis") == 2
     assert frame["sex"].tolist() == ["F", None, None, None]  # from the header
     assert frame["age_years"].tolist()[0] == 61
+    assert frame["manufacturer"].tolist() == ["Carestream", None, None, None]
     assert frame["pixel_spacing_mm"].tolist() == [0.2] * 4
     assert frame[["rows", "columns"]].drop_duplicates().to_numpy().tolist() == [[128, 100]]
     lenient = build_manifest("vindr_cxr", tmp_path, options={"consensus": "any"})

@@ -39,6 +39,7 @@ def full_frame() -> pd.DataFrame:
         "reference_standard": "ct",
         "native_labels": ["Nodule", "a,b"],
         "boxes": [box, box | {"x0": 11.0}],
+        "manufacturer": "Canon",
         "pixel_spacing_mm": 0.143,
         "rows": 512,
         "columns": 500,
