@@ -38,13 +38,15 @@ class Need(Record):
     method: str
 
 
-def _open_share(**shares: float) -> None:
+def check_open_share(**shares: float) -> None:
+    """Raise ConfigError for a number that is not strictly between 0 and 1; the keyword is its name."""
     for name, value in shares.items():
         if not 0 < value < 1:
             raise ConfigError(f"{name} must lie between 0 and 1 (both excluded), got {value:g}.")
 
 
-def _share(**shares: float) -> None:
+def check_share(**shares: float) -> None:
+    """Raise ConfigError for a number outside [0, 1]; the keyword is its name."""
     for name, value in shares.items():
         if not 0 <= value <= 1:
             raise ConfigError(f"{name} must lie in [0, 1], got {value:g}.")
@@ -62,7 +64,7 @@ def design_effect(films_per_patient: float, icc: float) -> float:
 
     Source: Kish, Survey Sampling, 1965, section 5.4.
     """
-    _share(icc=icc)
+    check_share(icc=icc)
     if not (1 <= films_per_patient <= LARGEST):
         raise ConfigError(f"films_per_patient must be at least 1, got {films_per_patient:g}.")
     return 1 + (films_per_patient - 1) * icc
@@ -100,8 +102,8 @@ def sample_size_for_gap(
     Source: Fleiss, Statistical Methods for Rates and Proportions, 3rd ed. 2003, section 4.2 (normal approximation,
     pooled variance under the hypothesis of no difference, without continuity correction).
     """
-    _share(share_a=share_a, share_b=share_b)
-    _open_share(level=level, power=power)
+    check_share(share_a=share_a, share_b=share_b)
+    check_open_share(level=level, power=power)
     if not (ratio > 0 and math.isfinite(ratio)):
         raise ConfigError(f"ratio must be larger than 0, got {ratio:g}.")
     gap = abs(share_a - share_b)
@@ -140,8 +142,8 @@ def size_for_width(
     Raises:
         ConfigError: a number outside its range, or more than `LARGEST` films needed.
     """
-    _share(**{of: share})
-    _open_share(width=width, level=level)
+    check_share(**{of: share})
+    check_open_share(width=width, level=level)
     shown = f"{percent_text(level)} interval of {of} {share:g} no wider than {width:g}"
     if assurance is None:
         return _search(
@@ -150,7 +152,7 @@ def size_for_width(
             question=f"{shown}, on average",
             method="exact search: Clopper–Pearson width averaged over the binomial distribution of the count",
         )
-    _open_share(assurance=assurance)
+    check_open_share(assurance=assurance)
     return _search(
         lambda n: _chance_of_width(n, share, width, level),
         lambda reached: reached >= assurance,
@@ -177,8 +179,8 @@ def size_for_lower_bound(
     Raises:
         ConfigError: a number outside its range, or more than `LARGEST` films needed.
     """
-    _share(**{of: share})
-    _open_share(level=level, bound=bound)
+    check_share(**{of: share})
+    check_open_share(level=level, bound=bound)
     if share <= bound:
         raise ConfigError(f"bound must lie below the expected {of} {share:g}, got {bound:g}.")
     shown = f"lower {percent_text(level)} bound of {of} {share:g} at or above {bound:g}"
@@ -189,7 +191,7 @@ def size_for_lower_bound(
             question=f"{shown}, on average",
             method="exact search: Clopper–Pearson lower bound averaged over the binomial distribution of the count",
         )
-    _open_share(assurance=assurance)
+    check_open_share(assurance=assurance)
     return _search(
         lambda n: _chance_of_bound(n, share, bound, level),
         lambda reached: reached >= assurance,
@@ -238,16 +240,7 @@ def _search(
 
     Bisection finds a crossing; a window around it is then looked at size by size.
     """
-
-    def at(n: int) -> float:
-        return float(reach(np.array([n]))[0])
-
-    top = 1
-    while not meets(np.array([at(top)]))[0]:
-        top *= 2
-        if top > LARGEST:
-            raise ConfigError(f"More than {LARGEST:,} films would be needed for: {question}.")
-    crossing = _bisect(lambda n: bool(meets(np.array([at(n)]))[0]), top)
+    crossing = smallest(lambda n: bool(meets(reach(np.array([n])))[0]), question)
     # Averages are smooth in n; chances move in teeth, so the window grows until both its ends are quiet.
     margin = 2 if "averaged" in method else 60 + 6 * math.isqrt(crossing)
     while True:
@@ -271,9 +264,17 @@ def _search(
     )
 
 
-def _bisect(good: Callable[[int], bool], top: int) -> int:
-    """Smallest n in 1..top with ``good(n)``, where good(top) holds and good is monotone (or a crossing of it)."""
-    low = 0
+def smallest(good: Callable[[int], bool], question: str) -> int:
+    """Smallest n with ``good(n)``, where good is monotone; otherwise a number at which it turns from bad to good.
+
+    Raises:
+        ConfigError: no size up to `LARGEST` is good; the question is quoted.
+    """
+    low, top = 0, 1
+    while not good(top):
+        low, top = top, 2 * top
+        if top > LARGEST:
+            raise ConfigError(f"More than {LARGEST:,} films would be needed for: {question}.")
     while top - low > 1:
         middle = (low + top) // 2
         low, top = (low, middle) if good(middle) else (middle, top)
