@@ -30,6 +30,8 @@ class Joined:
 
     films: pd.DataFrame
     """Columns of the manifest, and those of the predictions with the prefix ``pred_``; index 0 … n-1."""
+    unread: pd.DataFrame
+    """Likewise the films asked for that were rejected or failed: no score, but a row and perhaps a label."""
     in_predictions: int
     in_manifest: int
     matched_by: str
@@ -46,6 +48,9 @@ class Scored:
     left_out: tuple[LeftOut, ...]
     reference: str
     """Where the label comes from."""
+    unread: pd.DataFrame
+    """Films with a known label that the system gave no score: rejected, failed, or scored with nothing usable."""
+    unread_labels: Bools
 
 
 def left_out(counts: dict[str, int]) -> tuple[LeftOut, ...]:
@@ -96,11 +101,15 @@ def join_films(predictions: pd.DataFrame, manifest: pd.DataFrame, *, split: str 
     reasons = failed["reason"].fillna("") if "reason" in failed else [""] * len(failed)
     counts |= dict(sorted(Counter(f"{s}:{r}" for s, r in zip(failed["status"], reasons, strict=True)).items()))
     counts["not_predicted"] = int(wanted.sum() - asked.sum())
-    keep = asked & ok
-    left = manifest.iloc[place[keep]].reset_index(drop=True)
-    right = predictions[keep].reset_index(drop=True).add_prefix("pred_")
+
+    def side_by_side(rows: Bools) -> pd.DataFrame:
+        left = manifest.iloc[place[rows]].reset_index(drop=True)
+        right = predictions[rows].reset_index(drop=True).add_prefix("pred_")
+        return pd.concat([left, right], axis=1)
+
     return Joined(
-        films=pd.concat([left, right], axis=1),
+        films=side_by_side(asked & ok),
+        unread=side_by_side(asked & ~ok),
         in_predictions=len(predictions),
         in_manifest=int(wanted.sum()),
         matched_by=matched_by,
@@ -191,20 +200,32 @@ def reference_labels(manifest: pd.DataFrame, finding: str) -> tuple[Floats, str]
         EvaluationError: no film carries such a native label.
         ManifestError: a label that is not 1, 0 or null.
     """
+    labels = labels_of(manifest, finding)
     if finding in FINDINGS:
-        values = numbers(column(manifest, finding), finding, "manifest")
-        if not np.isin(values[~np.isnan(values)], (0, 1)).all():
-            raise ManifestError(f"manifest: column {finding!r} has values other than 1, 0 and null.")
-        return values, f"manifest column {finding}"
-    native = column(manifest, "native_labels")
-    labels = np.array([np.nan if not _is_list(v) else float(finding in list(v)) for v in native], dtype=np.float64)
+        return labels, f"manifest column {finding}"
     if not np.nansum(labels):
+        native = column(manifest, "native_labels")
         seen = sorted({str(label) for value in native if _is_list(value) for label in value})
         raise EvaluationError(
             f"Finding {finding!r} is neither a label column ({', '.join(FINDINGS)}) nor a native label of these films; "
             f"native labels there: {', '.join(seen[:30]) or 'none'}."
         )
     return labels, f"native label {finding!r} of the data set"
+
+
+def labels_of(manifest: pd.DataFrame, finding: str) -> Floats:
+    """``[rows]`` labels of one finding: 1, 0, or NaN where the label is not known.
+
+    Raises:
+        ManifestError: a label that is not 1, 0 or null.
+    """
+    if finding in FINDINGS:
+        values = numbers(column(manifest, finding), finding, "manifest")
+        if not np.isin(values[~np.isnan(values)], (0, 1)).all():
+            raise ManifestError(f"manifest: column {finding!r} has values other than 1, 0 and null.")
+        return values
+    native = column(manifest, "native_labels")
+    return np.array([np.nan if not _is_list(v) else float(finding in list(v)) for v in native], dtype=np.float64)
 
 
 def _is_list(value: object) -> bool:
@@ -226,10 +247,22 @@ def scored_films(joined: Joined, finding: str) -> Scored:
     scores = numbers(joined.films[name], f"p_{finding}", "predictions")
     known, usable = ~np.isnan(labels), np.isfinite(scores)
     keep = known & usable
+    unread, unread_labels = _unread(joined, finding, known & ~usable, labels)
     return Scored(
         films=joined.films[keep].reset_index(drop=True),
         labels=labels[keep] == 1,
         scores=scores[keep],
         left_out=left_out({"label_unknown": int((~known).sum()), "score_missing": int((known & ~usable).sum())}),
         reference=reference,
+        unread=unread,
+        unread_labels=unread_labels,
     )
+
+
+def _unread(joined: Joined, finding: str, unusable: Bools, labels: Floats) -> tuple[pd.DataFrame, Bools]:
+    """Films with a known label and no score, and their labels."""
+    failed = labels_of(joined.unread, finding)
+    known = ~np.isnan(failed)
+    frames = [part for part in (joined.films[unusable], joined.unread[known]) if len(part)]
+    films = pd.concat(frames, ignore_index=True) if frames else joined.unread.iloc[:0]
+    return films, np.r_[labels[unusable], failed[known]] == 1
