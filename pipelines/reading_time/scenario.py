@@ -34,9 +34,9 @@ class RuleOut(Record):
 class Scenario(Record):
     """One reading room, valid from construction.
 
-    Two arms see the same films. ``fifo``: interrupting films first, all others in order of arrival. ``ai``: interrupting
-    films first, then flagged, then unflagged ones; with ``rule_out``, filed films never reach a reader. Within a class,
-    films wait in order of arrival.
+    Two arms see the same films. ``fifo``: interrupting films first, all others in order of arrival. ``ai``:
+    interrupting films first, then flagged, then unflagged ones; with ``rule_out``, filed films never reach a reader.
+    Within a class, films wait in order of arrival.
 
     Raises:
         pydantic.ValidationError: a value out of range; `parse_scenario` turns it into a `ConfigError`.
