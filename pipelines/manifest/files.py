@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import io
 import json
+import re
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -160,9 +161,12 @@ def _cells(canonical: pd.DataFrame) -> Iterable[tuple[str, ...]]:
     return zip(*columns, strict=True)
 
 
+_TO_QUOTE: Final = re.compile(r'[,"\r\n]')
+
+
 def _quoted(cell: str) -> str:
     # csv.writer leaves a lone carriage return bare, which a reader takes for the end of the row.
-    return '"' + cell.replace('"', '""') + '"' if any(mark in cell for mark in ',"\r\n') else cell
+    return '"' + cell.replace('"', '""') + '"' if _TO_QUOTE.search(cell) else cell
 
 
 def _to_csv(canonical: pd.DataFrame) -> bytes:
