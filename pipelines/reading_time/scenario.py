@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, Strict, model_validator
 
+from pipelines.reading_time.effort import EffortSettings
 from pipelines.reading_time.room import Arrivals, Minutes, ServiceTime, Session, reader_steps
 from pipelines.statistics.record import Record
 
@@ -81,8 +82,8 @@ class Scenario(Record):
     rota: tuple[Session, ...] | None = Field(default=None, min_length=1, max_length=48)
     """Sessions of the day, added up where they overlap; in hours outside there is no reader. A film being read when its
     reader leaves waits (counted as waiting) and is resumed. Null: ``readers`` around the clock."""
-    effort: dict[str, Any] | None = None
-    """Minutes of reader time with AI shown, as `pipelines.reading_time.effort` reads them."""
+    effort: EffortSettings | None = None
+    """Mean reading times with and without the AI shown, for the reading effort; null for the published ones."""
     replications: Annotated[Count, Field(ge=2, le=100_000)] = 100
     """Independent runs of the simulation; its intervals come from how they differ."""
     films_per_replication: Annotated[Count, Field(ge=10, le=10_000_000)] = 20_000

@@ -25,9 +25,9 @@ from typing import Final
 
 from pipelines.reading_time.scenario import Kind, Scenario
 
-CLASSES: Final = ("all", "diseased", "nondiseased", "flagged", "unflagged", "interrupting")
+CLASSES: Final = ("all", "diseased", "nondiseased", "flagged", "unflagged", "missed", "interrupting")
 """Classes of film that a waiting time is reported for. ``all`` is every film that is read, interrupting ones included;
-diseased, non-diseased, flagged and unflagged ones are not interrupting."""
+diseased, non-diseased, flagged and unflagged ones are not interrupting; ``missed`` are diseased and unflagged."""
 
 _ONE_READER: Final = "exact: M/G/1, Poisson arrivals"
 _MANY_EXACT: Final = "exact: M/M/c, Poisson arrivals, exponential reading times of one mean"
@@ -142,7 +142,9 @@ def _streams(scenario: Scenario, sensitivity: float, specificity: float, *, ai: 
 
 def _stream(scenario: Scenario, level: int, kind: Kind, flag: str | None, rate: float) -> _Stream:
     time = scenario.service(kind)
-    return _Stream(level, (kind,) if flag is None else (kind, flag), rate, time.mean, time.second_moment)
+    missed = ("missed",) if (kind, flag) == ("diseased", "unflagged") else ()
+    classes = (kind,) if flag is None else (kind, flag, *missed)
+    return _Stream(level, classes, rate, time.mean, time.second_moment)
 
 
 def _waits(streams: Sequence[_Stream], readers: int, *, preemptive: bool) -> list[float]:
