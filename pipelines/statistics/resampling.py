@@ -17,7 +17,7 @@ from typing import Final, Literal, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 from pipelines.errors import EvaluationError
 from pipelines.statistics.arrays import Floats
@@ -191,12 +191,12 @@ def _tails(value: float, known: Floats, jackknife: Floats, level: float, kind: s
     share = float((~same & (known < value)).mean() + same.mean() / 2)
     if not 0 < share < 1:
         return plain, "percentile (BCa is undefined: the value lies outside its replicates)"
-    bias, skew = float(stats.norm.ppf(share)), acceleration(jackknife)
-    bent = bias + stats.norm.ppf(plain)
+    bias, skew = float(special.ndtri(share)), acceleration(jackknife)
+    bent = bias + special.ndtri(plain)
     scale = 1 - skew * bent
     if (scale <= 0).any():
         return plain, "percentile (BCa is undefined: the acceleration is too large)"
-    return [float(tail) for tail in stats.norm.cdf(bias + bent / scale)], "BCa"
+    return [float(tail) for tail in special.ndtr(bias + bent / scale)], "BCa"
 
 
 def acceleration(jackknife: Floats) -> float:
