@@ -3,12 +3,12 @@
     weights.safetensors      the classifier's state
     typicality.safetensors   the training films' place in feature space; absent where a package does not check
     model.json               architecture, input contract, intended use, findings, calibration, operating points,
-                             provenance
+                             rule-out points, provenance
     README.md                the model card
 
 ``model_id`` is a hash of the weights and of everything that decides a score (architecture and calibration) or which
-films are scored at all (typicality and intended use, where there are any). An operating point names the ``model_id``
-it was locked on, and belongs to no other.
+films are scored at all (typicality and intended use, where there are any). A point names the ``model_id`` it was locked
+on, and belongs to no other.
 """
 
 import hashlib
@@ -74,8 +74,8 @@ class IntendedUse:
 class ModelPackage:
     """A trained classifier with everything needed to use it and to know where it comes from.
 
-    Operating points, control and provenance are carried as plain JSON: their meaning belongs to the program that
-    writes and reads them.
+    Operating points, rule-out points, control and provenance are carried as plain JSON: their meaning belongs to the
+    program that writes and reads them.
     """
 
     name: str
@@ -88,6 +88,8 @@ class ModelPackage:
     typicality: Typicality | None = None
     """Which films look like the training films; None: not checked."""
     intended_use: IntendedUse = IntendedUse()
+    rule_out_points: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By finding: below which score a film may be filed without a reader; packages of earlier versions have none."""
     model_id: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -98,11 +100,15 @@ class ModelPackage:
             self.weights, self.architecture, self.calibration, self.typicality, self.intended_use
         )
         object.__setattr__(self, "model_id", identity)
-        for finding, point in self.operating_points.items():
-            if point.get("model_id") != identity:
+        self._refuse_points_of_others("operating", self.operating_points)
+        self._refuse_points_of_others("rule-out", self.rule_out_points)
+
+    def _refuse_points_of_others(self, kind: str, points: Mapping[str, Mapping[str, Any]]) -> None:
+        for finding, point in points.items():
+            if point.get("model_id") != self.model_id:
                 raise ModelError(
-                    f"model package {self.name!r}: the operating point of {finding} was locked on model "
-                    f"{point.get('model_id')}, this is model {identity}; lock it again on validation data"
+                    f"model package {self.name!r}: the {kind} point of {finding} was locked on model "
+                    f"{point.get('model_id')}, this is model {self.model_id}; lock it again on validation data"
                 )
 
     @property
@@ -170,9 +176,20 @@ def save_package(package: ModelPackage, directory: Path, *, card: str) -> None:
             json.dumps(_to_json(package), indent=2, sort_keys=True) + "\n", encoding="utf-8"
         )
         (staged / CARD_FILE).write_text(card, encoding="utf-8")
-        if directory.exists():
-            directory.replace(Path(scratch) / "replaced")
+        _swap(staged, directory, Path(scratch) / "replaced")
+
+
+def _swap(staged: Path, directory: Path, replaced: Path) -> None:
+    """Give the staged package its name; interrupted between the two renames, the old one gets its name back."""
+    if not directory.exists():
         staged.replace(directory)
+        return
+    directory.replace(replaced)
+    try:
+        staged.replace(directory)
+    finally:
+        if not directory.exists():
+            replaced.replace(directory)
 
 
 def load_package(directory: Path) -> ModelPackage:
@@ -200,6 +217,7 @@ def load_package(directory: Path) -> ModelPackage:
             intended_use=IntendedUse() if use is None else IntendedUse.from_json(use),
         )
         stated_id, operating_points = described["model_id"], described["operating_points"]
+        rule_out_points = described.get("rule_out_points", {})
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{directory}/{MODEL_FILE} is damaged ({type(error).__name__}: {error})") from None
     except SafetensorError as error:
@@ -209,7 +227,10 @@ def load_package(directory: Path) -> ModelPackage:
             f"{directory}: model_id is {stated_id}, but its weights and contract make {package.model_id}; "
             "the package was changed after it was written"
         )
-    return replace(package, operating_points=operating_points)
+    try:
+        return replace(package, operating_points=operating_points, rule_out_points=rule_out_points)
+    except AttributeError:
+        raise ModelError(f"{directory}/{MODEL_FILE} is damaged: its points are not finding -> point") from None
 
 
 def _load_typicality(directory: Path, described: Mapping[str, Any] | None) -> Typicality | None:
@@ -235,6 +256,7 @@ def _to_json(package: ModelPackage) -> dict[str, Any]:
         "findings": list(package.architecture.findings),
         "calibration": {finding: asdict(value) for finding, value in package.calibration.items()},
         "operating_points": {finding: dict(point) for finding, point in package.operating_points.items()},
+        "rule_out_points": {finding: dict(point) for finding, point in package.rule_out_points.items()},
         "control": dict(package.control),
         "provenance": dict(package.provenance),
         "typicality": None if package.typicality is None else package.typicality.to_json(),

@@ -63,7 +63,7 @@ class Predictor:
         precision: ``auto`` (fp32 on the CPU; bf16, or fp16 where there is none, on a GPU), or one of `PRECISIONS`.
 
     Raises:
-        PackageError: a finding that the predictions table does not have, or an operating point without a threshold.
+        PackageError: a finding that the predictions table does not have, or a point without a threshold.
         CxrError: a device, precision or batch size that cannot be used here.
     """
 
@@ -83,7 +83,8 @@ class Predictor:
                 f"model package {package.name!r}: finding {unknown[0]!r} has no column in the predictions table, "
                 f"expected some of {', '.join(FINDINGS)}"
             )
-        self.thresholds = _thresholds(package)
+        self.thresholds = _thresholds(package, package.operating_points, "operating")
+        self.rule_out = _thresholds(package, package.rule_out_points, "rule-out")
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
         self.batch_size = DEFAULT_BATCH[self.device.type] if batch_size is None else batch_size
@@ -242,7 +243,8 @@ class Predictor:
                     row[f"flag_{finding}"] = chances[finding] >= self.thresholds[finding]
                 row[f"peak_x_{finding}"], row[f"peak_y_{finding}"] = map(float, peaks[film, index])
             row |= {f"control_{finding}": float(values[film]) for finding, values in control.items()}
-            row |= {"triage_score": float(scores[film]), "triage_class": triage_class(chances, self.thresholds)}
+            row["triage_score"] = float(scores[film])
+            row["triage_class"] = triage_class(chances, self.thresholds, self.rule_out)
             films.append(row)
         return films
 
@@ -280,17 +282,17 @@ def choose_precision(precision: str, device: torch.device) -> str:
     return precision
 
 
-def _thresholds(package: ModelPackage) -> Mapping[str, float]:
-    """Thresholds of the model's findings, in their order; a finding without an operating point is left out."""
+def _thresholds(package: ModelPackage, points: Mapping[str, Mapping[str, Any]], kind: str) -> Mapping[str, float]:
+    """Thresholds of the model's findings, in their order; a finding without a point is left out."""
     found = {}
     for finding in package.architecture.findings:
-        point = package.operating_points.get(finding)
+        point = points.get(finding)
         if point is None:
             continue
         threshold = point.get("threshold")
         if not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1:
             raise PackageError(
-                f"model package {package.name!r}: the operating point of {finding} has threshold {threshold!r}, "
+                f"model package {package.name!r}: the {kind} point of {finding} has threshold {threshold!r}, "
                 "expected a number in [0, 1]"
             )
         found[finding] = float(threshold)

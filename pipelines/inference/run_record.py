@@ -52,6 +52,7 @@ def describe_run(
             "name": package.name,
             "findings": list(package.architecture.findings),
             "operating_points": {finding: dict(point) for finding, point in package.operating_points.items()},
+            "rule_out_points": {finding: dict(point) for finding, point in package.rule_out_points.items()},
             "provenance": dict(package.provenance),
         },
         "triage_rule": RULE,

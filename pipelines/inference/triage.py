@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 LIKELY_NORMAL_ODDS: Final = 0.5
-"""A film is likely normal where the odds of every finding are below this share of the odds at its threshold."""
+"""For a finding without a rule-out point: the share of the odds at its threshold that a likely normal film is below."""
 
 RULE: Final = (
     "triage_score = 100 * (1 - product of (1 - p)) over the model's findings; urgent: a finding is flagged; "
-    f"likely_normal: every finding has an operating point and odds(p) < {LIKELY_NORMAL_ODDS} * odds(threshold); "
+    "likely_normal: none is flagged and every finding has p < its locked rule-out threshold or, without one, "
+    f"an operating point with odds(p) < {LIKELY_NORMAL_ODDS} * odds(threshold); "
     "routine: all others; no class without an operating point. A research rule, not a validated one."
 )
 """The rule in words, as ``run.json`` carries it."""
@@ -34,24 +35,33 @@ def triage_score(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(100.0 * (1.0 - np.prod(1.0 - probabilities, axis=1)))
 
 
-def triage_class(probabilities: Mapping[str, float], thresholds: Mapping[str, float]) -> str | None:
+def triage_class(
+    probabilities: Mapping[str, float], thresholds: Mapping[str, float], rule_out: Mapping[str, float] | None = None
+) -> str | None:
     """Return ``urgent``, ``routine`` or ``likely_normal``; None where the model has no operating point at all.
 
-    A higher probability never moves a film to a less urgent class.
+    A higher probability never moves a film to a less urgent class, whatever the thresholds: being flagged comes first.
 
     Args:
         probabilities: by finding, of one film.
-        thresholds: by finding, of the operating points; a finding without one can neither make a film urgent nor let
-            it be called likely normal.
+        thresholds: by finding, of the operating points; a finding without one cannot make a film urgent and, unless it
+            has a rule-out threshold, cannot let it be called likely normal.
+        rule_out: by finding, of the locked rule-out points.
     """
     if not thresholds:
         return None
     if any(probabilities[finding] >= threshold for finding, threshold in thresholds.items()):
         return "urgent"
-    # odds(p) < share * odds(t), multiplied out so that t = 1 needs no division by zero.
+    limits = rule_out or {}
     far_below = (
-        probability * (1 - thresholds[finding]) < LIKELY_NORMAL_ODDS * thresholds[finding] * (1 - probability)
+        probability < limits[finding] if finding in limits else _far_below(probability, thresholds.get(finding))
         for finding, probability in probabilities.items()
-        if finding in thresholds
     )
-    return "likely_normal" if set(thresholds) == set(probabilities) and all(far_below) else "routine"
+    return "likely_normal" if all(far_below) else "routine"
+
+
+def _far_below(probability: float, threshold: float | None) -> bool:
+    if threshold is None:
+        return False
+    # odds(p) < share * odds(t), multiplied out so that t = 1 needs no division by zero.
+    return probability * (1 - threshold) < LIKELY_NORMAL_ODDS * threshold * (1 - probability)

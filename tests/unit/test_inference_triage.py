@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.inference.triage import triage_class, triage_score
+from pipelines.inference.triage import LIKELY_NORMAL_ODDS, RULE, triage_class, triage_score
 
 CHANCE = st.floats(0, 1)
 URGENCY = {"likely_normal": 0, "routine": 1, "urgent": 2}
@@ -58,3 +58,39 @@ def test_a_higher_probability_is_never_less_urgent(p, q, other, t1, t2):
     low, high = sorted((p, q))
     before, after = (triage_class({"tb": tb, "nodule": other}, {"tb": t1, "nodule": t2}) for tb in (low, high))
     assert URGENCY[before] <= URGENCY[after]
+
+
+@pytest.mark.parametrize(
+    ("tb", "nodule", "expected"),
+    [
+        (0.10, 0.0, "routine"),  # at the rule-out threshold is not below it
+        (0.0999, 0.0, "likely_normal"),
+        (0.0999, 0.33, "likely_normal"),  # nodule has no rule-out point: the odds decide
+        (0.0999, 0.34, "routine"),
+        (0.4, 0.0, "urgent"),
+    ],
+)
+def test_a_locked_rule_out_threshold_takes_the_place_of_the_odds(tb, nodule, expected):
+    assert triage_class({"tb": tb, "nodule": nodule}, {"tb": 0.4, "nodule": 0.5}, {"tb": 0.1}) == expected
+
+
+def test_class_of_a_finding_with_a_rule_out_point_alone():
+    assert triage_class({"tb": 0.05, "nodule": 0.1}, {"nodule": 0.5}, {"tb": 0.1}) == "likely_normal"
+    assert triage_class({"tb": 0.95, "nodule": 0.1}, {"nodule": 0.5}, {"tb": 0.1}) == "routine"
+    assert triage_class({"tb": 0.05}, {}, {"tb": 0.1}) is None
+
+
+@given(CHANCE, CHANCE, CHANCE, CHANCE, CHANCE, CHANCE, st.none() | CHANCE)
+def test_a_higher_probability_is_never_less_urgent_with_rule_out_points(p, q, other, t1, t2, low_tb, low_nodule):
+    low, high = sorted((p, q))
+    limits = {"tb": low_tb} | ({} if low_nodule is None else {"nodule": low_nodule})
+    before, after = (triage_class({"tb": tb, "nodule": other}, {"tb": t1, "nodule": t2}, limits) for tb in (low, high))
+    assert URGENCY[before] <= URGENCY[after]
+    if after == "likely_normal":  # which promises that no finding is flagged
+        assert high < min(t1, low_tb)
+        assert other < t2
+
+
+def test_the_rule_in_words_names_both_ways_to_be_likely_normal():
+    assert "rule-out threshold" in RULE
+    assert f"odds(p) < {LIKELY_NORMAL_ODDS} * odds(threshold)" in RULE

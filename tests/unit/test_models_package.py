@@ -29,11 +29,12 @@ def make_package(seed: int = 0) -> ModelPackage:
 def test_a_package_comes_back_as_it_was_with_the_same_scores(tmp_path: Path) -> None:
     package = make_package()
     point = {"threshold": 0.3, "model_id": package.model_id}
-    package = replace(package, operating_points={"tb": point})
+    rule_out = {"threshold": 0.1, "model_id": package.model_id}
+    package = replace(package, operating_points={"tb": point}, rule_out_points={"tb": rule_out})
     save_package(package, tmp_path / "p", card="# card\n")
     back = load_package(tmp_path / "p")
     assert back.model_id == package.model_id
-    assert back.operating_points == {"tb": point}
+    assert (back.operating_points, back.rule_out_points) == ({"tb": point}, {"tb": rule_out})
     assert back.calibration == package.calibration
     film = torch.rand(1, 1, 64, 64)
     assert torch.equal(back.build()(film).logits, package.build()(film).logits)
@@ -53,6 +54,19 @@ def test_an_operating_point_of_another_model_is_refused() -> None:
     package = make_package()
     with pytest.raises(ModelError, match="was locked on model abc"):
         replace(package, operating_points={"tb": {"threshold": 0.5, "model_id": "abc"}})
+    with pytest.raises(ModelError, match="the rule-out point of tb was locked on model abc"):
+        replace(package, rule_out_points={"tb": {"threshold": 0.5, "model_id": "abc"}})
+
+
+def test_a_package_without_rule_out_points_is_still_read(tmp_path: Path) -> None:
+    package = make_package()
+    save_package(package, tmp_path / "p", card="")
+    path = tmp_path / "p" / "model.json"
+    described = json.loads(path.read_text())
+    del described["rule_out_points"]
+    path.write_text(json.dumps(described))
+    back = load_package(tmp_path / "p")
+    assert (back.model_id, back.rule_out_points) == (package.model_id, {})
 
 
 def damage_weights(folder: Path) -> None:
@@ -87,6 +101,11 @@ def steal_threshold(folder: Path) -> None:
     path.write_text(json.dumps(described))
 
 
+def shapeless_points(folder: Path) -> None:
+    path = folder / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"rule_out_points": {"tb": 0.1}}))
+
+
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
@@ -96,6 +115,7 @@ def steal_threshold(folder: Path) -> None:
         (break_json, "model.json is damaged"),
         (other_schema, "schema is 'other/9'"),
         (steal_threshold, "was locked on model 0123456789abcdef"),
+        (shapeless_points, "its points are not finding -> point"),
     ],
 )
 def test_damage_is_found_when_the_package_is_read(tmp_path: Path, harm, message: str) -> None:
@@ -114,6 +134,24 @@ def test_saving_replaces_a_package_but_never_another_folder(tmp_path: Path) -> N
     with pytest.raises(ModelError, match="is not a model package; choose another folder"):
         save_package(make_package(), tmp_path / "mine", card="")
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "keep me"
+
+
+def test_a_package_is_not_lost_when_its_successor_cannot_take_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_package(make_package(0), tmp_path / "p", card="one")
+    rename = Path.replace
+
+    def interrupted(self: Path, target: Path) -> Path:
+        if self.name == "package":
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        save_package(make_package(1), tmp_path / "p", card="two")
+    assert load_package(tmp_path / "p").model_id == make_package(0).model_id
+    assert [path.name for path in tmp_path.iterdir()] == ["p"]
 
 
 def test_packaged_lite0_weights_give_imagenet_features() -> None:
