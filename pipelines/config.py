@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pipelines.errors import ConfigError
+from pipelines.evaluation.lock_rule import LockRule
 from pipelines.findings import FINDINGS
 
 
@@ -119,6 +120,37 @@ class ValidationSection(_Section):
     """Epochs without improvement before the run stops."""
     target_sensitivity: float = Field(0.90, gt=0, lt=1)
     """Operating points are the highest thresholds that reach this sensitivity on the validation films."""
+    operating_point: str | None = None
+    """Another rule for the operating points, instead of target_sensitivity: sensitivity=0.9, specificity=0.7, cost=10
+    (what a missed case costs, in false alarms, at the validation films' prevalence) or cost=10@0.05 (at that one)."""
+    rule_out_sensitivity: float | None = Field(None, gt=0, le=1)
+    """Also lock, for each finding, the threshold below which a film may be filed without a reader, at this sensitivity
+    on the validation films, such as 0.99; null locks none."""
+
+    @field_validator("operating_point")
+    @classmethod
+    def _a_rule(cls, value: str | None) -> str | None:
+        rule = None if value is None else LockRule.parse(value)
+        if rule is not None and rule.purpose == "rule_out":
+            raise ValueError("a rule-out sensitivity is given as rule_out_sensitivity")
+        return None if rule is None else rule.text
+
+    @model_validator(mode="after")
+    def _rule_out_below_flag(self) -> "ValidationSection":
+        rule, rule_out = self.lock_rule, self.rule_out_sensitivity
+        if rule_out is not None and rule.kind == "sensitivity" and rule_out < rule.target:
+            raise ValueError(
+                f"rule_out_sensitivity is {rule_out:g}, below the sensitivity {rule.target:g} of the operating points: "
+                "films would be flagged and filed without a reader"
+            )
+        return self
+
+    @property
+    def lock_rule(self) -> LockRule:
+        """How the operating points are chosen."""
+        if self.operating_point is not None:
+            return LockRule.parse(self.operating_point)
+        return LockRule(kind="sensitivity", target=self.target_sensitivity)
 
     def improves(self, value: float, *, on: float) -> bool:
         """Whether one value of the watched metric is better than another: a loss is better lower; equal is not."""

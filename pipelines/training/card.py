@@ -1,10 +1,11 @@
 """The model card, written by the run from its own records."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from models import ModelPackage
 from pipelines.config import TrainConfig
+from pipelines.evaluation.locked import points_section
 from pipelines.evaluation.operating_point import OperatingPoint
 from pipelines.findings import FINDING_NAMES
 from pipelines.statistics.estimates import Estimate
@@ -22,10 +23,12 @@ class Summary(Protocol):
     def control(self) -> Estimate: ...
     @property
     def operating_point(self) -> OperatingPoint: ...
+    @property
+    def rule_out_point(self) -> OperatingPoint | None: ...
 
 
 def model_card(
-    package: ModelPackage, summaries: Iterable[Summary], config: TrainConfig, val: Cohort, train: Cohort
+    package: ModelPackage, summaries: Sequence[Summary], config: TrainConfig, val: Cohort, train: Cohort
 ) -> str:
     """Return the card of a package as Markdown."""
     lines = [
@@ -51,20 +54,21 @@ def model_card(
         "These numbers chose the weights and the thresholds, so they are optimistic. Judge the model on films it has "
         "never met (`cxr evaluate`).",
         "",
-        "| finding | AUROC | shape-free control | threshold | sensitivity | specificity | films (positive) |",
-        "|---|---|---|---|---|---|---|",
+        "| finding | AUROC | shape-free control | films (positive) |",
+        "|---|---|---|---|",
     ]
     for summary in summaries:
         point = summary.operating_point
         lines.append(
-            f"| {summary.finding} | {summary.auroc.text()} | {summary.control.text()} | {point.threshold:.4f} "
-            f"| {point.sensitivity.text()} | {point.specificity.text()} | {point.n} ({point.n_positive}) |"
+            f"| {summary.finding} | {summary.auroc.text()} | {summary.control.text()} "
+            f"| {point.n} ({point.n_positive}) |"
         )
     lines += [
         "",
         "The shape-free control is a logistic regression on a 16×16 thumbnail and five intensity statistics. Where it "
         "comes near the model, the AUROC may come from how the pictures were made, not from disease.",
         "",
+        _points(summaries),
         "## Films it refuses",
         "",
         _use(package),
@@ -79,6 +83,13 @@ def model_card(
         "",
     ]
     return "\n".join(lines)
+
+
+def _points(summaries: Sequence[Summary]) -> str:
+    return points_section(
+        {summary.finding: summary.operating_point for summary in summaries},
+        {summary.finding: summary.rule_out_point for summary in summaries if summary.rule_out_point is not None},
+    )
 
 
 def _use(package: ModelPackage) -> str:

@@ -29,7 +29,7 @@ from models.typicality import FEWEST
 from pipelines.config import TrainConfig
 from pipelines.errors import ConfigError
 from pipelines.evaluation.control import ControlModel, fit_control_model
-from pipelines.evaluation.operating_point import OperatingPoint, lock_operating_point
+from pipelines.evaluation.operating_point import OperatingPoint
 from pipelines.inference.registry import log_pyfunc
 from pipelines.statistics.auroc import auroc_delong
 from pipelines.statistics.estimates import Estimate
@@ -38,6 +38,7 @@ from pipelines.system import replace_text, replacing
 from pipelines.training.card import model_card
 from pipelines.training.figures import draw_figures
 from pipelines.training.films import Cohort
+from pipelines.training.locking import KnownFilms, lock_flag, lock_rule_out
 from pipelines.training.state import Progress
 from pipelines.training.tracking import Registered, Tracker, register
 from pipelines.version import code_version, package_versions
@@ -72,6 +73,7 @@ class FindingSummary(Record):
     control: Estimate
     """AUROC of the shape-free control on the same films."""
     operating_point: OperatingPoint
+    rule_out_point: OperatingPoint | None = None
 
 
 class TrainResult(Record):
@@ -105,8 +107,9 @@ def finish_run(trained: Trained, tracker: Tracker) -> TrainResult:
     )
     probabilities = _probabilities(trained, calibration)
     summaries = _summarise(trained, unlocked.model_id, probabilities, control_scores)
-    points = {summary.finding: summary.operating_point.model_dump(mode="json") for summary in summaries}
-    package = replace(unlocked, operating_points=points)
+    flag = {summary.finding: summary.operating_point.model_dump(mode="json") for summary in summaries}
+    rule_out = {s.finding: s.rule_out_point.model_dump(mode="json") for s in summaries if s.rule_out_point is not None}
+    package = replace(unlocked, operating_points=flag, rule_out_points=rule_out)
     folder = config.out / PACKAGE
     save_package(package, folder, card=model_card(package, summaries, config, cohort, trained.train[0]))
     _write_validation(config.out / "validation.parquet", trained, package, probabilities)
@@ -192,17 +195,16 @@ def _summarise(
         labels = cohort.labels[:, position]
         known = ~np.isnan(labels)
         names = "+".join(sorted(cohort.rows["dataset"][known].unique()))
-        point = lock_operating_point(
-            labels[known],
-            probabilities[known, position],
-            finding=finding,
-            target_sensitivity=config.validation.target_sensitivity,
-            cohort=f"{names} val",
-            model_id=model_id,
+        films = KnownFilms(labels[known], probabilities[known, position], finding, f"{names} val", model_id)
+        point = lock_flag(films, config.validation)
+        auroc = auroc_delong(films.labels, films.probabilities)
+        control = auroc_delong(films.labels, control_scores[finding][known])
+        rule_out = lock_rule_out(films, config.validation, point)
+        summaries.append(
+            FindingSummary(
+                finding=finding, auroc=auroc, control=control, operating_point=point, rule_out_point=rule_out
+            )
         )
-        auroc = auroc_delong(labels[known], probabilities[known, position])
-        control = auroc_delong(labels[known], control_scores[finding][known])
-        summaries.append(FindingSummary(finding=finding, auroc=auroc, control=control, operating_point=point))
     return tuple(summaries)
 
 
@@ -263,6 +265,8 @@ def _log(trained: Trained, tracker: Tracker, folder: Path, summaries: tuple[Find
             if estimate.value is not None:
                 metrics[f"val/{summary.finding}/{quantity}"] = estimate.value
         metrics[f"val/{summary.finding}/threshold"] = summary.operating_point.threshold
+        if summary.rule_out_point is not None:
+            metrics[f"val/{summary.finding}/rule_out_threshold"] = summary.rule_out_point.threshold
     # The card is the run's description: the first thing a stranger reads in MLflow's pages.
     card = (folder / CARD_FILE).read_text(encoding="utf-8")
     tracker.log_summary(metrics, {"model_id": summaries[0].operating_point.model_id, "mlflow.note.content": card})

@@ -6,6 +6,7 @@ import pytest
 
 from pipelines.config import TrainConfig, dump_config, load_config, parse_config
 from pipelines.errors import ConfigError
+from pipelines.evaluation.lock_rule import LockRule
 
 YAML = """
 name: run
@@ -111,3 +112,34 @@ def test_every_field_of_a_configuration_says_what_it_is() -> None:
 def test_committed_configurations_are_valid(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXR_DATA", "data")
     assert load_config(path).name
+
+
+def test_rules_for_thresholds_are_read_and_default_to_the_target_sensitivity(config_file: Path) -> None:
+    assert load_config(config_file).validation.lock_rule == LockRule(kind="sensitivity", target=0.9)
+    assert load_config(config_file).validation.rule_out_sensitivity is None
+    asked = ["validation.operating_point=cost=10@0.05", "validation.rule_out_sensitivity=0.99"]
+    config = load_config(config_file, asked)
+    assert config.validation.lock_rule == LockRule(kind="cost", target=10, prevalence=0.05)
+    assert parse_config(config.model_dump(mode="json"), source="again") == config
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "validation.operating_point=sensitivity=90",
+            r"validation\.operating_point: Rule 'sensitivity=90': .*found 90",
+        ),
+        ("validation.operating_point=best", r"validation\.operating_point: Rule 'best': expected sensitivity=0\.9"),
+        ("validation.operating_point=rule_out=0.99", "is given as rule_out_sensitivity"),
+        (
+            "validation.rule_out_sensitivity=0.5",
+            r"validation: rule_out_sensitivity is 0\.5, below the sensitivity 0\.9",
+        ),
+        ("validation.rule_out_sensitivity=1.5", r"validation\.rule_out_sensitivity: found 1\.5"),
+    ],
+)
+def test_rules_that_cannot_be_are_named(config_file: Path, override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_config(config_file, [override])
+    assert "\n" not in str(caught.value)
