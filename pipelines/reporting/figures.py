@@ -14,8 +14,9 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from pipelines.assessment.proxies import Theory, WorklistRecord
+from pipelines.assessment.reading_records import SimulationRecord, TheoryRecord
 from pipelines.evaluation.records import ControlResult, Histogram, OperatingResult, RocCurve
+from pipelines.reading_time.worklist import WorklistRecord
 from pipelines.statistics.estimates import Estimate, percent_text
 
 BLUE: Final = "#0b5a8a"
@@ -159,12 +160,12 @@ def worklist_figure(found: WorklistRecord) -> Markup:
         axes.legend(loc="lower right")
         _percent_axes(axes, x="Share of the list read", y="Share of positive films read")
 
-    numbers = "; ".join(f"after {at.fraction:.0%} of the list: {at.ai.text()}" for at in found.found)
+    numbers = "; ".join(f"after {at.fraction:.0%} of the list: {at.found.text()}" for at in found.at)
     alt = f"Positive films read along the list, in the order of the scores. {numbers}."
     return _svg(draw, width=5.2, height=4.9, alt=alt)
 
 
-def waiting_figure(theory: Theory) -> Markup:
+def waiting_figure(theory: TheoryRecord | SimulationRecord) -> Markup:
     """Mean waiting time with and without flagged-first, for those who gain and those who pay."""
     names: Sequence[tuple[str, str]] = (
         ("diseased", "films with the finding"),
@@ -172,14 +173,15 @@ def waiting_figure(theory: Theory) -> Markup:
         ("unflagged", "films not flagged\n(missed ones among them)"),
     )
     before, after = theory.fifo.waiting_minutes, theory.ai.waiting_minutes
-    rows = [(n, getattr(before, k), getattr(after, k)) for k, n in names if getattr(after, k) is not None]
+    rows = [(n, getattr(before, k), getattr(after, k)) for k, n in names if getattr(after, k).value is not None]
 
     def draw(axes: Axes) -> None:
         top = 0.0
         for place, (_, old, new) in enumerate(rows):
             y = len(rows) - 1 - place
             axes.plot([old.value, new.value], [y, y], color=LIGHT, lw=5, zorder=1, solid_capstyle="round")
-            axes.plot([new.low, new.high], [y, y], color=BLUE, lw=1.6, zorder=2)
+            ends = [new.low, new.high] if new.low is not None else [new.value, new.value]
+            axes.plot(ends, [y, y], color=BLUE, lw=1.6, zorder=2)
             axes.plot(
                 [old.value], [y], "s", ms=8, color=GREY, zorder=3, label="first come, first served" if not place else ""
             )
@@ -193,7 +195,7 @@ def waiting_figure(theory: Theory) -> Markup:
                 zorder=4,
                 label="flagged first" if not place else "",
             )
-            top = max(top, old.value, new.high)
+            top = max(top, old.value, *ends)
         axes.set_yticks(range(len(rows)), [name for name, *_ in reversed(rows)])
         axes.set_ylim(-0.6, len(rows) - 0.4)
         axes.set_xlim(0, top * 1.08)

@@ -7,7 +7,8 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipelines.assessment.proxies import FindingReadingTime, ReadingTime, read_reading_time
+from pipelines.assessment.proxies import read_reading_time
+from pipelines.assessment.reading_records import FindingReadingTime, ReadingTime, SimulationRecord, TheoryRecord
 from pipelines.evaluation.files import read_evaluation
 from pipelines.evaluation.records import Evaluation, FindingResult
 from pipelines.reporting import words
@@ -29,6 +30,8 @@ class Section:
     examples: tuple[Shown, ...]
     examples_absent: str | None
     proxies: FindingReadingTime | None
+    waits: TheoryRecord | SimulationRecord | None
+    """Theory where there is a formula, the simulation otherwise."""
     waiting: Markup | None
     worklist: Markup | None
 
@@ -72,6 +75,12 @@ def render_report(evaluation: Evaluation, proxies: ReadingTime | None, folder: P
     )
 
 
+def _waits(proxies: FindingReadingTime | None) -> TheoryRecord | SimulationRecord | None:
+    if proxies is None or proxies.theory is None:
+        return None
+    return proxies.theory if proxies.theory.absent is None else proxies.simulation
+
+
 def _section(result: FindingResult, proxies: FindingReadingTime | None, folder: Path, anchor: str) -> Section:
     point, name = result.operating_point, words.sentence_case(words.plain(result.name, 60))
     examples = tuple(
@@ -80,6 +89,7 @@ def _section(result: FindingResult, proxies: FindingReadingTime | None, folder: 
     absent = result.examples.absent
     if absent is None and not examples:
         absent = "The pictures of the chosen films are not in the evaluation folder."
+    waits = _waits(proxies)
     return Section(
         result=result,
         anchor=anchor,
@@ -92,6 +102,7 @@ def _section(result: FindingResult, proxies: FindingReadingTime | None, folder: 
         examples=examples,
         examples_absent=absent,
         proxies=proxies,
-        waiting=waiting_figure(proxies.theory) if proxies and proxies.theory else None,
+        waits=waits,
+        waiting=waiting_figure(waits) if waits else None,
         worklist=worklist_figure(proxies.worklist) if proxies and proxies.worklist else None,
     )

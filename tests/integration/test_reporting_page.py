@@ -19,7 +19,8 @@ from pipelines.evaluation.operating_point import lock_operating_point
 from pipelines.evaluation.predictions import heatmap_file
 from pipelines.evaluation.tables import read_foreign_predictions, read_predictions
 from pipelines.manifest import write_manifest
-from pipelines.reading_time.waiting import Scenario, waiting_times
+from pipelines.reading_time.scenario_file import parse_scenario
+from pipelines.reading_time.theory import theory
 from pipelines.reporting import write_report
 from pipelines.statistics.proportions import clopper_pearson
 
@@ -183,16 +184,17 @@ def test_proxies_are_the_closed_form_at_the_measured_accuracy(made):
     _, evaluation, proxies, _ = made
     point = evaluation.findings[0].operating_point
     found = proxies.findings[0].theory
-    expected = waiting_times(Scenario(point.sensitivity.value, point.specificity.value))
+    room = parse_scenario({"prevalence": 0.1, "traffic": 0.8, "minutes": 10})
+    expected = theory(room, (point.sensitivity.value, point.specificity.value))
     for order in ("fifo", "ai", "difference"):
         for name, estimate in getattr(found, order).waiting_minutes:
-            assert estimate.value == pytest.approx(getattr(getattr(expected, order), name))
-            assert estimate.low <= estimate.value <= estimate.high
+            assert estimate.value == (None if name == "interrupting" else pytest.approx(getattr(expected, order)[name]))
+            assert name == "interrupting" or estimate.low <= estimate.value <= estimate.high
     # The bounds hold every corner of the two exact intervals of level sqrt(0.95).
     counts, each = point.counts, math.sqrt(0.95)
     se = clopper_pearson(counts.true_positive, counts.true_positive + counts.false_negative, each)
     sp = clopper_pearson(counts.true_negative, counts.true_negative + counts.false_positive, each)
-    corners = [waiting_times(Scenario(a, b)).ai.diseased for a in (se.low, se.high) for b in (sp.low, sp.high)]
+    corners = [theory(room, (a, b)).ai["diseased"] for a in (se.low, se.high) for b in (sp.low, sp.high)]
     assert found.ai.waiting_minutes.diseased.low == pytest.approx(min(corners))
     assert found.ai.waiting_minutes.diseased.high == pytest.approx(max(corners))
     nodule = proxies.findings[1]
@@ -207,11 +209,11 @@ def test_worklist_counts_positives_at_the_top(made):
     order = predictions[predictions["status"] == "ok"].sort_values("p_tb", ascending=False, kind="stable")
     truth = manifest.set_index("image_id").loc[order["image_id"], "tb"].to_numpy()
     listed = proxies.findings[0].worklist
-    for at in listed.found:
+    for at in listed.at:
         k = math.ceil(at.fraction * len(truth))
         assert at.films == k
-        assert at.ai.value == pytest.approx(truth[:k].sum() / truth.sum())
-    median = listed.median_position
+        assert at.found.value == pytest.approx(truth[:k].sum() / truth.sum())
+    median = listed.positions[0].share
     assert median.value == pytest.approx(np.median(np.flatnonzero(truth) + 1) / len(truth))
     assert median.low <= median.value <= median.high
     assert read_reading_time(base / "evaluation") == proxies
