@@ -60,7 +60,7 @@ def _override(values: dict[str, Any], override: str) -> None:
     *parents, last = key.split(".")
     place = values
     for part in parents:
-        below = place.setdefault(part, {})
+        below = place[part] = {} if place.get(part) is None else place[part]
         if not isinstance(below, dict):
             raise ConfigError(f"override {override!r}: {part} is no mapping, it has no keys below it")
         place = below
