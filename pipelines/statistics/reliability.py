@@ -168,7 +168,7 @@ class Reliability:
 def _gaps(sums: Sums, bins: Ints) -> Floats:
     """Films times the distance between mean score and observed share, summed over the bins ``[b]``."""
     away = sums.scores.sum(axis=1) - sums.films[:, 1]
-    return np.abs(np.add.reduceat(away, bins, axis=1)).sum(axis=1)
+    return np.asarray(np.abs(np.add.reduceat(away, bins, axis=1)).sum(axis=1), dtype=np.float64)
 
 
 def _finite(values: Floats) -> Floats:
