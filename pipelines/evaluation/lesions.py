@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipelines.errors import ManifestError
 from pipelines.evaluation.joining import Scored, column
 from pipelines.evaluation.localisation_records import NotJudged
 from pipelines.evaluation.tables import numbers
@@ -79,11 +80,20 @@ def not_judged(counts: Mapping[str, int], meanings: Mapping[str, tuple[Any, str]
 
 
 def box_array(cell: object, finding: str) -> Floats | None:
-    """The boxes of one finding from a manifest cell, ``[k, 4]``; None where none were drawn for the film (null)."""
+    """The boxes of one finding from a manifest cell, ``[k, 4]``; None where none were drawn for the film (null).
+
+    Raises:
+        ManifestError: an entry that is not a box.
+    """
     if not isinstance(cell, (list, tuple, np.ndarray)):
         return None
-    rows = [[box[corner] for corner in ("x0", "y0", "x1", "y1")] for box in cell if box["finding"] == finding]
-    return np.array(rows, dtype=np.float64).reshape(len(rows), 4)
+    try:
+        rows = [[box[corner] for corner in ("x0", "y0", "x1", "y1")] for box in cell if box["finding"] == finding]
+        return np.array(rows, dtype=np.float64).reshape(len(rows), 4)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise ManifestError(
+            "manifest: column 'boxes' has an entry that is not a box; expected finding, x0, y0, x1, y1 in each."
+        ) from error
 
 
 def true_lesions(scored: Scored, finding: str) -> Truth:

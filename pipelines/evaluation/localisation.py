@@ -1,4 +1,4 @@
-"""Does the heat map point at the disease?"""
+"""Does the heat map point at the disease? The plain share; `pipelines.evaluation.free_response` has the curves."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.evaluation.joining import column
+from pipelines.evaluation.lesions import box_array
 from pipelines.evaluation.records import ExampleBox
 from pipelines.statistics.arrays import Bools
 from pipelines.statistics.estimates import DEFAULT_LEVEL, Estimate
@@ -16,14 +17,15 @@ METHOD: Final = f"share of true positives whose map peak lies in a true box of t
 
 
 def boxes_of(value: object, finding: str) -> tuple[ExampleBox, ...] | None:
-    """The boxes of one finding from a manifest cell; None where none were drawn for the film (null)."""
-    if not isinstance(value, (list, tuple, np.ndarray)):
+    """The boxes of one finding from a manifest cell; None where none were drawn for the film (null).
+
+    A box with a corner that is not a number is dropped. Raises as `box_array`.
+    """
+    boxes = box_array(value, finding)
+    if boxes is None:
         return None
-    found: list[ExampleBox] = []
-    for box in value:
-        if box["finding"] == finding:
-            found.append(ExampleBox(x0=box["x0"], y0=box["y0"], x1=box["x1"], y1=box["y1"]))
-    return tuple(found)
+    usable = boxes[np.isfinite(boxes).all(axis=1)].tolist()
+    return tuple(ExampleBox(x0=x0, y0=y0, x1=x1, y1=y1) for x0, y0, x1, y1 in usable)
 
 
 def peak_of(film: Any, finding: str) -> tuple[float, float] | None:

@@ -5,9 +5,11 @@ import pandas as pd
 import pytest
 from localisation_films import box, films, written
 
-from pipelines.errors import EvaluationError, PredictionsError
+from pipelines.errors import EvaluationError, ManifestError, PredictionsError
 from pipelines.evaluation.lesions import BANDS, box_array, true_lesions
+from pipelines.evaluation.localisation import METHOD, boxes_of, inside, localisation
 from pipelines.evaluation.marks import Criterion, file_marks, hit_pairs, on_judged_films, peak_marks, read_marks
+from pipelines.evaluation.records import ExampleBox
 
 POINTS = pd.DataFrame({"image_id": ["f0", "f0", "f1"], "score": [0.9, 0.2, 7.5], "x": [5, 1, 2.5], "y": [6, 1, -3]})
 BOXES = pd.DataFrame({"image_id": ["f0"], "score": [1], "x0": [2], "y0": [2], "x1": [6], "y1": [4]})
@@ -194,3 +196,22 @@ def test_boxes_of_one_finding():
     assert box_array(None, "nodule") is None
     assert box_array(np.array([], dtype=object), "nodule").shape == (0, 4)
     assert box_array([box(1, 2, 3, 4), box(5, 6, 7, 8, "tb")], "tb").tolist() == [[5, 6, 7, 8]]
+    for wrong in ({"finding": "tb", "x0": 1}, {"x0": 1}, "tb", box("one", 2, 3, 4, "tb")):
+        with pytest.raises(ManifestError, match="column 'boxes' has an entry that is not a box"):
+            box_array([wrong], "tb")
+
+
+def test_the_share_of_true_positives_keeps_its_answer_and_survives_a_box_without_a_number():
+    rows = [
+        (1, [box(0, 0, 9, 9), box(np.nan, 0, 9, 9)], {"x": 9.0, "y": 0.0}),
+        (1, [box(0, 0, 9, 9)], {"x": 9.5, "y": 0.0}),
+        (1, [box(0, 0, np.inf, 9)], {"x": 3.0, "y": 3.0}),
+        (1, None, {"x": 3.0, "y": 3.0}),
+        (0, [], {"x": 3.0, "y": 3.0}),
+    ]
+    scored = films(rows)
+    found = localisation(scored.films, scored.labels, "nodule")
+    assert (found.value, found.n, found.method) == (0.5, 2, METHOD)
+    assert boxes_of(rows[0][1], "nodule") == (ExampleBox(x0=0, y0=0, x1=9, y1=9),)
+    assert inside((9.0, 0.0), boxes_of(rows[0][1], "nodule"))
+    assert boxes_of(None, "nodule") is None
