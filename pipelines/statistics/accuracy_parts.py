@@ -84,9 +84,11 @@ class Assessed:
             standardised=self.spread(sample, 2, f"McClish's standardised partial AUROC {where}"),
         )
 
-    def spread(self, sample: Sample, j: int, method: str, bounds: tuple[float, float] = (0.0, 1.0)) -> Estimate:
+    def spread(
+        self, sample: Sample, j: int, method: str, bounds: tuple[float, float] = (0.0, 1.0), why: str = ""
+    ) -> Estimate:
         """A statistic that is always bootstrapped and needs both classes."""
-        why = one_class(self.truth) or ""
+        why = one_class(self.truth) or why
         found = sample.estimate(j, level=self.level, n=self.n, method=method, bounds=bounds, why=why)
         return without_interval(found, self.scarce) if self.scarce else found
 
@@ -94,10 +96,8 @@ class Assessed:
         targets = self.curve.sensitivities if kind == "sensitivity" else self.curve.specificities
         sample = getattr(self.curve, f"at_{kind}")(i)
         where = f"at {kind} >= {targets[i]:g}, threshold chosen again in each replicate"
-        threshold = self.spread(sample, 0, f"threshold {where}", (-math.inf, math.inf))
-        if threshold.value is None and one_class(self.truth) is None:
-            why = f"no score reaches this {kind}: nothing is flagged"
-            threshold = Estimate.absent(why, method=threshold.method, n=self.n, level=self.level)
+        nothing = f"no score reaches this {kind}: nothing is flagged"
+        threshold = self.spread(sample, 0, f"threshold {where}", (-math.inf, math.inf), nothing)
         read = 2 if kind == "sensitivity" else 1
         films = ~self.truth if kind == "sensitivity" else self.truth
         free = self.spread(sample, read, f"{'specificity' if read == 2 else 'sensitivity'} {where}")
