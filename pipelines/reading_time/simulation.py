@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from pipelines.errors import ConfigError
 from pipelines.reading_time.arrivals import arrival_minutes
+from pipelines.reading_time.reading_queue import waiting_minutes
 from pipelines.reading_time.room import ServiceTime
 from pipelines.reading_time.scenario import Kind, Scenario
-from pipelines.reading_time.simulation_kernel import FLAGGED, INTERRUPTING, UNFLAGGED, waiting_minutes
+from pipelines.reading_time.simulation_kernel import FLAGGED, INTERRUPTING, UNFLAGGED
 from pipelines.system import usable_cores
 
 CLASSES: Final = ("all", "diseased", "nondiseased", "flagged", "unflagged", "missed", "interrupting")

@@ -21,12 +21,13 @@ first, and within a class films are read in order of arrival. The rules, exactly
 One event costs O(log films in the system + readers).
 """
 
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from typing import Final, NamedTuple, ParamSpec, TypeVar, cast
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.errors import ConfigError
 from pipelines.statistics.kernels import compiled
 
 INTERRUPTING: Final = 0
@@ -38,6 +39,13 @@ _CLASSES: Final = 4
 _BUSY, _QUEUED, _TIMED = 0, 1, 2  # places in _Room.sizes
 
 Floats = NDArray[np.float64]
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _inlined(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a part of `run` into it: a call that passes the whole room costs more than what most parts do."""
+    return cast("Callable[P, R]", numba.njit(nogil=True, inline="always", error_model="numpy")(function))
 
 
 class _Room(NamedTuple):
@@ -71,7 +79,7 @@ class _Room(NamedTuple):
     """Busy readers, entries in the queue, entries in the heap of limits."""
 
 
-@compiled()
+@_inlined
 def _push(keys: Floats, films: NDArray[np.int64], size: int, key: float, film: int) -> None:
     """Add to a binary min-heap of ``size`` entries."""
     at = size
@@ -84,7 +92,7 @@ def _push(keys: Floats, films: NDArray[np.int64], size: int, key: float, film: i
     keys[at], films[at] = key, film
 
 
-@compiled()
+@_inlined
 def _drop_first(keys: Floats, films: NDArray[np.int64], size: int) -> None:
     """Remove the first of ``size`` entries of a binary min-heap."""
     last = size - 1
@@ -103,14 +111,14 @@ def _drop_first(keys: Floats, films: NDArray[np.int64], size: int) -> None:
     keys[at], films[at] = key, film
 
 
-@compiled()
+@_inlined
 def _place(room: _Room, film: int) -> float:
     """Where a film stands in the queue: begun ones (non-preemptive), then by class, then by arrival."""
     level = room.level[film] - (_CLASSES if room.begun[film] else 0)
     return float(level * len(room.level) + film)
 
 
-@compiled()
+@_inlined
 def _wait(room: _Room, film: int, now: float, max_wait: float) -> None:
     """Put a film into the queue, and its limit into the heap of limits."""
     room.waiting[film] = True
@@ -123,7 +131,7 @@ def _wait(room: _Room, film: int, now: float, max_wait: float) -> None:
         room.sizes[_TIMED] += 1
 
 
-@compiled()
+@_inlined
 def _first_waiting(room: _Room) -> int:
     """The film to be read next, -1 if none waits; stale entries are dropped."""
     while room.sizes[_QUEUED] > 0:
@@ -135,7 +143,7 @@ def _first_waiting(room: _Room) -> int:
     return -1
 
 
-@compiled()
+@_inlined
 def _next_limit(room: _Room, max_wait: float) -> float:
     """When the next waiting film becomes overdue; entries of films that were read meanwhile are dropped or put off."""
     while room.sizes[_TIMED] > 0:
@@ -154,7 +162,7 @@ def _next_limit(room: _Room, max_wait: float) -> float:
     return np.inf
 
 
-@compiled()
+@_inlined
 def _begin(room: _Room, film: int, reader: int, now: float) -> None:
     """Hand the first film of the queue to a reader."""
     _drop_first(room.queue_key, room.queue_film, room.sizes[_QUEUED])
@@ -165,7 +173,7 @@ def _begin(room: _Room, film: int, reader: int, now: float) -> None:
     room.reader_end[reader] = now + room.remaining[film]
 
 
-@compiled()
+@_inlined
 def _last_reader(room: _Room) -> int:
     """The busy reader whose film is last in order: highest class, latest arrival."""
     worst, found = -1, -1
@@ -177,7 +185,7 @@ def _last_reader(room: _Room) -> int:
     return found
 
 
-@compiled()
+@_inlined
 def _lay_aside(room: _Room, reader: int, now: float, preemptive: bool, max_wait: float) -> None:
     """Stop reading a film; it waits with what is left of it. The last busy reader takes the number of this one."""
     film = room.reader_film[reader]
@@ -189,7 +197,7 @@ def _lay_aside(room: _Room, reader: int, now: float, preemptive: bool, max_wait:
     _wait(room, film, now, max_wait)
 
 
-@compiled()
+@_inlined
 def _dispatch(room: _Room, now: float, readers: int, preemptive: bool, max_wait: float) -> None:
     """Lay aside what has lost its reader, then begin films until nobody who may read is free."""
     while room.sizes[_BUSY] > readers:
@@ -210,7 +218,7 @@ def _dispatch(room: _Room, now: float, readers: int, preemptive: bool, max_wait:
         room.sizes[_BUSY] += 1
 
 
-@compiled()
+@_inlined
 def _finish(room: _Room, now: float, counted: int) -> int:
     """Let the films leave whose reading has ended; how many of them are among the first ``counted``."""
     gone, reader = 0, 0
@@ -225,7 +233,7 @@ def _finish(room: _Room, now: float, counted: int) -> int:
     return gone
 
 
-@compiled()
+@_inlined
 def _promote(room: _Room, now: float, max_wait: float) -> None:
     """Films whose limit has come become overdue; their old entries in the queue turn stale."""
     while _next_limit(room, max_wait) <= now:
@@ -238,19 +246,43 @@ def _promote(room: _Room, now: float, max_wait: float) -> None:
         room.sizes[_QUEUED] += 1
 
 
+@_inlined
+def _empty_room(reading: Floats, level: NDArray[np.int8], readers: int) -> _Room:
+    """Nobody has arrived; ``readers`` at most will be on duty."""
+    n = len(reading)
+    return _Room(
+        level.copy(),
+        np.zeros(n, dtype=np.bool_),
+        np.zeros(n, dtype=np.bool_),
+        reading.copy(),
+        np.zeros(n),
+        np.zeros(n),
+        np.zeros(n, dtype=np.bool_),
+        np.empty(2 * n),
+        np.empty(2 * n, dtype=np.int64),
+        np.empty(n),
+        np.empty(n, dtype=np.int64),
+        np.empty(readers, dtype=np.int64),
+        np.empty(readers),
+        np.zeros(3, dtype=np.int64),
+    )
+
+
 @compiled()
-def _run(
-    room: _Room,
+def run(
     arrival: Floats,
+    reading: Floats,
+    level: NDArray[np.int8],
     starts: Floats,
     readers: NDArray[np.int64],
     period: float,
     preemptive: bool,
     max_wait: float,
     counted: int,
-) -> None:
-    """Go from event to event until the first ``counted`` films have been read."""
+) -> Floats:
+    """Go from event to event until the first ``counted`` films have been read; arguments as of `waiting_minutes`."""
     films, steps = len(arrival), len(starts)
+    room = _empty_room(reading, level, readers.max())
     arrived, gone, day, step = 0, 0, 0, 0
     change = 0.0
     on_duty = 0
@@ -271,66 +303,5 @@ def _run(
             arrived += 1
         _promote(room, now, max_wait)
         _dispatch(room, now, on_duty, preemptive, max_wait)
-    for film in range(counted, films):
-        room.waited[film] = np.nan
-
-
-def waiting_minutes(
-    arrival: Floats,
-    reading: Floats,
-    level: NDArray[np.int8],
-    *,
-    reader_steps: tuple[tuple[float, int], ...] = ((0.0, 1),),
-    period: float = 1440.0,
-    preemptive: bool = True,
-    max_wait: float | None = None,
-    counted: int | None = None,
-) -> Floats:
-    """Waiting time of every film, by the rules at the head of this module.
-
-    Args:
-        arrival: ``[n]``, minutes from the start, 0 or more, not falling; the first minute is a midnight.
-        reading: ``[n]``, minutes of reading, 0 or more.
-        level: ``[n]``, class on arrival: 0 interrupting, 2 flagged, 3 unflagged (1, overdue, is allowed).
-        reader_steps: readers over the day: (minute from its begin, readers from then on), rising, the first at 0.
-        period: minutes after which ``reader_steps`` begin again.
-        preemptive: resume preemption; otherwise a film once begun is finished.
-        max_wait: upper limit in minutes; None for no limit.
-        counted: stop when the first so many films have been read, while the others still compete with them; None = all.
-
-    Returns:
-        ``[n]`` minutes; NaN for films after the first ``counted``.
-
-    Raises:
-        ConfigError: no reader at any hour.
-    """
-    n = len(arrival)
-    assert len(reading) == n, "one reading time per film"
-    assert len(level) == n, "one class per film"
-    starts = np.array([start for start, _ in reader_steps], dtype=np.float64)
-    readers = np.array([number for _, number in reader_steps], dtype=np.int64)
-    assert starts[0] == 0, "the first step begins the day"
-    assert (np.diff(starts, append=period) > 0).all(), "steps rise within the period"
-    most = int(readers.max())
-    if most < 1:
-        raise ConfigError("rota: no reader at any hour of the day, so no film is ever read; expected one at least.")
-    room = _Room(
-        level=np.array(level, dtype=np.int8),
-        waiting=np.zeros(n, dtype=np.bool_),
-        begun=np.zeros(n, dtype=np.bool_),
-        remaining=np.array(reading, dtype=np.float64),
-        since=np.zeros(n),
-        waited=np.zeros(n),
-        timed=np.zeros(n, dtype=np.bool_),
-        queue_key=np.empty(2 * n),
-        queue_film=np.empty(2 * n, dtype=np.int64),
-        limit_key=np.empty(n),
-        limit_film=np.empty(n, dtype=np.int64),
-        reader_film=np.empty(most, dtype=np.int64),
-        reader_end=np.empty(most),
-        sizes=np.zeros(3, dtype=np.int64),
-    )
-    limit = np.inf if max_wait is None else float(max_wait)
-    times = np.ascontiguousarray(arrival, dtype=np.float64)
-    _run(room, times, starts, readers, float(period), preemptive, limit, n if counted is None else counted)
+    room.waited[counted:] = np.nan
     return room.waited

@@ -14,11 +14,11 @@ from scipy import stats
 
 from pipelines.errors import ConfigError
 from pipelines.reading_time.arrivals import arrival_minutes, batch_minutes, poisson_minutes
+from pipelines.reading_time.reading_queue import waiting_minutes
 from pipelines.reading_time.room import ServiceTime
 from pipelines.reading_time.scenario import Scenario
 from pipelines.reading_time.scenario_file import parse_scenario
 from pipelines.reading_time.simulation import CLASSES, reading_minutes, simulate
-from pipelines.reading_time.simulation_kernel import waiting_minutes
 
 DAY = 1440.0
 
