@@ -23,7 +23,7 @@ FEW_POSITIVES: Final = 30
 
 
 class LockingWarning(UserWarning):
-    """A threshold was locked, but on films that say little."""
+    """A threshold was locked, but on films that say little about others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,13 @@ def _refuse_test_films(split: str) -> None:
         raise ConfigError(
             "split 'test': thresholds are chosen on validation films and only used on test films, because a threshold "
             "looks better on the films that chose it than anywhere else; expected --split val"
+        )
+    if split == "train":
+        warnings.warn(
+            "thresholds are chosen on films of split train: if the model learned from them, its scores there are "
+            "better than on any others, and the thresholds too high",
+            LockingWarning,
+            stacklevel=3,
         )
 
 

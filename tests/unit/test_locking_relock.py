@@ -142,7 +142,7 @@ def rules_of(*texts: str):
     ("rules", "more", "kind", "message"),
     [
         (TB, {"split": "test"}, ConfigError, "split 'test': thresholds are chosen on validation films"),
-        (TB, {"split": "train"}, ManifestError, "no film in split 'train'"),
+        (TB, {"split": "train"}, LockingWarning, "films of split train: if the model learned from them"),
         (TB, {"split": "other"}, ManifestError, "is not one of"),
         ([], {}, ConfigError, "no rule given"),
         (rules_of("effusion=cost=2"), {}, ConfigError, "rule for 'effusion': model .* finds tb, nodule"),
