@@ -123,15 +123,15 @@ def _sums(columns: Floats, level: Numbers) -> Floats:
 
 
 def _best(products: _Products, absent: list[bool]) -> tuple[Floats, bool]:
-    """The relative standard deviations of least criterion, from two starts, and whether the search converged."""
+    """The relative standard deviations of least criterion, and whether the search converged."""
     bounds = [(0.0, 0.0 if gone else _MOST) for gone in absent]
     if all(absent):
         return np.zeros(2), True
-    found = [
-        optimize.minimize(products.criterion, [0.0 if gone else start for gone in absent], bounds=bounds)
-        for start in (1.0, 0.2)
-    ]
-    best = min(found, key=lambda result: float(result.fun))
+    found: list[optimize.OptimizeResult] = []
+    for start in (1.0, 0.2):
+        found.append(optimize.minimize(products.criterion, [0.0 if gone else start for gone in absent], bounds=bounds))
+        if found[-1].success:
+            return np.asarray(found[-1].x, dtype=np.float64), True
     # A line search that ends at rounding precision reports a failure although both starts met.
-    agreed = abs(float(found[0].fun) - float(found[1].fun)) <= 1e-4
-    return np.asarray(best.x, dtype=np.float64), bool(best.success or agreed)
+    best = min(found, key=lambda result: float(result.fun))
+    return np.asarray(best.x, dtype=np.float64), abs(float(found[0].fun) - float(found[1].fun)) <= 1e-4

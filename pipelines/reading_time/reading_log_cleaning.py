@@ -22,7 +22,7 @@ from pipelines.statistics.record import Record
 REQUIRED: Final = ("reader", "film", "started", "finished", "ai_shown")
 OPTIONAL: Final = ("order", "ai_positive", "period")
 _TRUTH: Final = {"1": 1.0, "1.0": 1.0, "true": 1.0, "yes": 1.0, "0": 0.0, "0.0": 0.0, "false": 0.0, "no": 0.0}
-_OFFSET: Final = r"(?:Z|[+-]\d{2}:?\d{2})$"
+_OFFSET: Final = r"[T ].*(?:[Zz]|[+-]\d{2}(?::?\d{2})?)$"
 _ENOUGH: Final = 10
 """Readings that a median absolute deviation is trusted from."""
 _MAD_TO_SD: Final = 1.4826
@@ -216,17 +216,25 @@ def _times(started: "pd.Series[Any]", finished: "pd.Series[Any]") -> tuple[Float
     both = pd.concat([started, finished], ignore_index=True)
     plain = pd.to_numeric(both, errors="coerce").to_numpy(dtype=np.float64, copy=True)
     plain[~np.isfinite(plain)] = np.nan
-    stamps = pd.to_datetime(both.where(np.isnan(plain), None), format="ISO8601", utc=True, errors="coerce")
-    dated = (stamps - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)
+    zoned = both.str.contains(_OFFSET, regex=True).to_numpy(dtype=bool)
+    dated = np.fmax(_dated(both.where(zoned, None)), _dated(both.where(np.isnan(plain) & ~zoned, None)))
     written = "seconds"
-    if np.isfinite(plain).sum() < dated.notna().sum():
-        written, plain = "ISO 8601", dated.to_numpy(dtype=np.float64)
+    if np.isfinite(plain).sum() < np.isfinite(dated).sum():
+        written, plain = "ISO 8601", dated
     start, end = plain[: len(started)], plain[len(started) :]
     unreadable = np.isnan(start) | np.isnan(end)
     if written == "ISO 8601":
-        zoned = both.str.contains(_OFFSET, regex=True).to_numpy(dtype=bool)
         unreadable |= zoned[: len(started)] != zoned[len(started) :]
     return start, end, unreadable, written
+
+
+def _dated(texts: "pd.Series[Any]") -> Floats:
+    """Seconds of ISO 8601 texts, NaN where there is none.
+
+    Texts with and without a time zone are read apart: pandas 2.3 gives a text without one the zone of the text before.
+    """
+    stamps = pd.to_datetime(texts, format="ISO8601", utc=True, errors="coerce")
+    return np.asarray((stamps - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1), dtype=np.float64)
 
 
 def _gaps(timed: pd.DataFrame, pause: float) -> dict[str, int]:
