@@ -74,6 +74,7 @@ def froc_result(
         raise EvaluationError(f"The operating threshold must be a finite number, got {threshold}.")
     criterion = criterion or Criterion()
     clusters = clusters if clusters is not None else Clusters.of(_patients(scored.films), len(scored.films))
+    assert len(clusters.index) == len(scored.films)
     truth = true_lesions(scored, finding)
     given = peak_marks(scored, finding) if marks is None else file_marks(marks, scored, finding)
     kept = on_judged_films(given, scored, truth.judged)
@@ -149,6 +150,12 @@ def _notes(scored: Scored, marked: Marked, marks: FilmMarks, why: str | None, *,
         notes.append(
             f"{limit}All marks together make {reach:.3g} false positives per image; at {', '.join(held)} the curve is "
             "held at its last value."
+        )
+    diseased, lesions = int((~marked.normal).sum()), len(marked.lesion_film)
+    if one_mark and lesions > diseased:
+        notes.append(
+            f"{diseased} lesion films hold {lesions} lesions: one mark per film reaches a lesion sensitivity of about "
+            f"{diseased / lesions:.2f} at best (more only where boxes overlap)."
         )
     if not marked.normal.any():
         notes.append("There are no normal films: false positives are those on lesion films, and LROC has no answer.")

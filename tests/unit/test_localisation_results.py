@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from localisation_films import box, films, written
 from scipy import stats
 
@@ -205,6 +207,8 @@ def test_notes_name_ties_missing_normals_outside_marks_and_shares(tmp_path):
     )
     froc = froc_result(films([LESION, MISSED]), "nodule", plan=PLAN)
     assert any("no normal films" in note for note in froc.notes)
+    two = (1, [box(0, 0, 9, 9), box(20, 0, 29, 9)], {"x": 3.0, "y": 3.0})
+    assert "2 lesion films hold 3 lesions" in froc_result(films([LESION, two, NORMAL]), "nodule", plan=PLAN).notes[1]
     outside = (0, [], {"x": 50.0, "y": -1.0, "rows": 20, "columns": 20})
     (found,) = froc_result(films([LESION, outside]), "nodule", plan=PLAN).not_judged
     assert (found.code, found.n, found.of) == ("marks_outside_film", 1, "marks")
@@ -253,3 +257,28 @@ def test_tables_and_thinned_curves(tmp_path):
     assert set(corners["curve"]) == {"froc, all films", "froc, normal films", "lroc"}
     assert len(corners[corners["curve"] == "froc, all films"]) == len(curve.thresholds)
     assert froc_table([]).columns.tolist() == table.columns.tolist()
+
+
+value = st.one_of(st.floats(-20, 40), st.sampled_from([np.nan, 0.0, 5.0, 10.0, -np.inf]))
+row = st.tuples(
+    st.sampled_from([0, 1]),
+    st.one_of(st.none(), st.lists(st.builds(box, value, value, value, value), max_size=3)),
+    st.fixed_dictionaries(
+        {"x": value, "y": value, "p": st.sampled_from([0.1, 0.5, 0.9]), "spacing": value, "rows": st.just(12.0)}
+    ),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(row, min_size=1, max_size=12), st.sampled_from([None, 0.5, 2.0]))
+def test_no_films_make_it_fail_or_answer_with_nan(rows, threshold):
+    froc = froc_result(films(rows), "nodule", threshold=threshold, plan=Plan(replicates=20))
+    assert Froc.model_validate_json(froc.model_dump_json()) == froc
+    left = sum(item.n for item in froc.not_judged if item.code in LEFT_OUT)
+    assert froc.n_films + left == len(rows)
+    assert all(estimate.value is not None or estimate.why for estimate in estimates(froc))
+    assert (froc.why is None) == (froc.all_films.cpm.value is not None)
+    assert sum(band.n_lesions for band in froc.bands) == froc.n_lesions
+
+
+LEFT_OUT = {"boxes_not_drawn", "no_box_of_finding", "no_usable_box", "boxes_on_negative_film"}
