@@ -1,5 +1,6 @@
 """From a column to groups of films: values, age bands or quartiles, and what must not become a group."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -28,6 +29,7 @@ FEW_VALUES: Final = 5
 LABEL_LENGTH: Final = 60
 QUANTILE_BANDS: Final = 4
 UNKNOWN: Final = "unknown"
+_DATE: Final = re.compile(r"(\d{4}[-./]?\d{1,2}[-./]?\d{1,2}|\d{1,2}[-./]\d{1,2}[-./]\d{2,4})([T ].*)?", re.ASCII)
 
 Kind = Literal["value", "band", "others", "unknown"]
 
@@ -73,9 +75,10 @@ def group_films(films: pd.DataFrame, name: str, patients: int) -> Grouping:
             "expected a column that puts many films into one group."
         )
     cells = films[name]
-    if pd.api.types.is_datetime64_any_dtype(cells) or pd.api.types.is_timedelta64_dtype(cells):
+    kind = pd.api.types.infer_dtype(cells, skipna=True)
+    if kind.startswith(("datetime", "date", "timedelta", "period")) or _written_dates(cells, kind):
         raise EvaluationError(f"--subgroup {name}: dates stay out of reports; expected text, numbers or yes and no.")
-    if pd.api.types.infer_dtype(cells, skipna=True) in ("integer", "floating", "mixed-integer-float", "decimal"):
+    if kind in ("integer", "floating", "mixed-integer-float", "decimal"):
         numbers = pd.to_numeric(cells).to_numpy(dtype=np.float64, na_value=np.nan)
         numbers = np.where(np.isfinite(numbers), numbers, np.nan)
         if name == AGE_COLUMN:
@@ -84,6 +87,12 @@ def group_films(films: pd.DataFrame, name: str, patients: int) -> Grouping:
             return _quartiles(name, numbers)
         cells = pd.Series([None if np.isnan(value) else f"{value:.6g}" for value in numbers], dtype=object)
     return _values(name, cells, patients)
+
+
+def _written_dates(cells: "pd.Series[Any]", kind: str) -> bool:
+    """Whether most different texts are dates."""
+    texts = [str(cell) for cell in cells.dropna().unique()] if kind in ("string", "categorical") else []
+    return 2 * sum(_DATE.fullmatch(text.strip()) is not None for text in texts) > len(texts)
 
 
 def _offered(films: pd.DataFrame) -> list[str]:

@@ -88,6 +88,7 @@ class Sides:
         self.groups = len(self.films.known)
         self._starts = np.concatenate([[0], np.cumsum([len(grouping.names) for grouping in groupings])]).astype(int)
         self._suppressed: dict[tuple[int, Metric], str | None] = {}
+        self._patients: dict[tuple[int, Metric], int] = {}
         self.probabilities = bool(not len(scores) or (scores.min() >= 0 and scores.max() <= 1))
 
     def start(self, number: int) -> int:
@@ -170,9 +171,13 @@ class Sides:
                 return f"{what} of fewer than {self.limits.patients} patients ({patients})"
         return None if np.isfinite(self.value(side, metric)) else "the scores of these films sum to 0"
 
-    def patients(self, side: int, those: Bools) -> int:
-        """Different patients among some films of a side."""
-        return len(np.unique(self.clusters.index[self.inside(side) & those]))
+    def patients(self, side: int, metric: Metric) -> int:
+        """Different patients among the films of a side that a metric needs; of the scarcer class for the AUROC."""
+        if (side, metric) not in self._patients:
+            inside = self.inside(side)
+            counts = [len(np.unique(self.clusters.index[inside & those])) for _, those, _ in self.classes(metric)]
+            self._patients[side, metric] = min(counts)
+        return self._patients[side, metric]
 
 
 class Engine(Protocol):
@@ -250,7 +255,7 @@ class Patients:
             bounds=bounds,
         )
         if found.value in (0.0, 1.0) and metric != "observed_expected":
-            fewest = min(self.sides.patients(side, those) for _, those, _ in self.sides.classes(metric))
+            fewest = self.sides.patients(side, metric)
             exact = clopper_pearson(int(found.value) * fewest, fewest, level)
             method = f"{NAMES[metric]}; exact, {fewest:,} patients counted instead of films (the draws have no spread)"
             return exact.model_copy(update={"method": method, "n": found.n})
@@ -263,7 +268,9 @@ class Patients:
         """Max-t over the pairs; a pair with a side at 0 or 1 has its interval by square-and-add at Šidák's level.
 
         With d of m pairs of the second kind, each of these has level^(1/m), and the others level^((m - d)/m) together:
-        the product is ``level``.
+        the product is ``level``. The critical value is turned from the normal into Student's distribution with the
+        patients of the smaller side minus 1 degrees of freedom, and the error widened by sqrt(patients / (patients -
+        1)): the plain bootstrap has the variance of the sample, and takes it for known.
         """
         if not pairs:
             return []
@@ -282,10 +289,12 @@ class Patients:
                 )
                 found.append(_added(self.estimate(a, metric, each), self.estimate(b, metric, each), method))
                 continue
-            value, error = float(point[j]), float(joint.standard_error[j])
-            p_value = math.erfc(abs(value) / error / math.sqrt(2))
-            low, high = float(joint.low[j]), float(joint.high[j])
-            found.append(Difference(value, low, high, p_value, error, f"{text}; p-value: normal"))
+            fewest = max(2, min(self.sides.patients(side, metric) for side in (a, b)))
+            value, error = float(point[j]), float(joint.standard_error[j]) * math.sqrt(fewest / (fewest - 1))
+            half = float(stats.t.isf(stats.norm.sf(joint.critical), fewest - 1)) * error
+            p_value = float(2 * stats.t.sf(abs(value) / error, fewest - 1))
+            method = f"{text}, Student's t with {fewest - 1:,} degrees of freedom; p-value: t test"
+            found.append(Difference(value, value - half, value + half, p_value, error, method))
         return found
 
 
