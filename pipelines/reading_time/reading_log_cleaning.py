@@ -23,6 +23,8 @@ REQUIRED: Final = ("reader", "film", "started", "finished", "ai_shown")
 OPTIONAL: Final = ("order", "ai_positive", "period")
 _TRUTH: Final = {"1": 1.0, "1.0": 1.0, "true": 1.0, "yes": 1.0, "0": 0.0, "0.0": 0.0, "false": 0.0, "no": 0.0}
 _OFFSET: Final = r"[T ].*(?:[Zz]|[+-]\d{2}(?::?\d{2})?)$"
+_LATEST: Final = 1e11
+"""Seconds; more is no time of this age, but perhaps milliseconds."""
 _ENOUGH: Final = 10
 """Readings that a median absolute deviation is trusted from."""
 _MAD_TO_SD: Final = 1.4826
@@ -215,7 +217,7 @@ def _times(started: "pd.Series[Any]", finished: "pd.Series[Any]") -> tuple[Float
     """
     both = pd.concat([started, finished], ignore_index=True)
     plain = pd.to_numeric(both, errors="coerce").to_numpy(dtype=np.float64, copy=True)
-    plain[~np.isfinite(plain)] = np.nan
+    plain[~(np.abs(plain) < _LATEST)] = np.nan
     zoned = both.str.contains(_OFFSET, regex=True).to_numpy(dtype=bool)
     dated = np.fmax(_dated(both.where(zoned, None)), _dated(both.where(np.isnan(plain) & ~zoned, None)))
     written = "seconds"
