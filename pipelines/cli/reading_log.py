@@ -1,5 +1,6 @@
 """Verb about measured reading times: ``reading-log``."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,7 @@ import typer
 
 from pipelines.cli.console import note, say
 from pipelines.cli.data import pairs
+from pipelines.errors import CxrError
 
 
 def reading_log(
@@ -33,6 +35,8 @@ def reading_log(
 
     Example: `cxr reading-log log.csv --column reader=Radiologist --out reading`
     """
+    if not (math.isfinite(pause_minutes) and math.isfinite(outlier_mads) and math.isfinite(level)):
+        raise CxrError("--pause-minutes, --outlier-mads and --level must be finite numbers.")
     from pipelines.reading_time.reading_log import analyse_reading_log, summary_lines, write_reading_log
     from pipelines.reading_time.reading_log_cleaning import Limits
 

@@ -187,5 +187,5 @@ def summary_lines(result: ReadingLog) -> list[str]:
         "learning, per 10 readings": effects.learning_per_10_percent,
         "learning, per 100 readings": effects.learning_per_100_percent,
     }
-    lines += [f"{name}, per cent: {estimate.text(1)}" for name, estimate in named.items()]
+    lines += [f"{name}, per cent: {estimate.text(2)}" for name, estimate in named.items()]
     return [*lines, f"model: {effects.model}", *(f"note: {note}" for note in effects.notes)]
