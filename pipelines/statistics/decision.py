@@ -22,10 +22,12 @@ from pipelines.statistics.resampling import Clusters, Plan, Sample, resample
 
 GRID: Final = 50
 FEWEST: Final = 5
-"""The axis ends where fewer positive films are flagged, or fewer films unflagged, than this."""
+"""Films that must be flagged, and must not be, at a threshold; films that each class must have."""
+LOWEST: Final = 1e-6
+"""No smaller threshold is looked at: a missed case would weigh more than a million needless referrals."""
 RULE: Final = (
-    f"thresholds in (0, 1) at which at least {FEWEST} positive and {FEWEST} negative films are flagged and at least "
-    f"{FEWEST} films are not; fewer films bear no curve"
+    f"thresholds of at least {LOWEST:g} and below 1 at which at least {FEWEST} films are flagged (score at or above "
+    f"it) and at least {FEWEST} are not, with at least {FEWEST} films in each class"
 )
 _ROWS: Final = 256
 
@@ -136,14 +138,13 @@ def _axis(truth: Bools, score: Floats) -> tuple[float, float, str | None]:
     few = min(int(truth.sum()), int((~truth).sum()))
     if few < FEWEST:
         return nothing, nothing, f"only {few} films in one class, {FEWEST} needed"
-    ranked = np.unique(score)
-    # Unflagged films lie below t: the smallest t stands just above the FEWEST smallest scores.
-    lowest = np.sort(score)[FEWEST - 1]
-    above = ranked[(ranked > lowest) & (ranked > 0)]
-    high = min(float(np.sort(score[part])[-FEWEST]) for part in (truth, ~truth))
-    if not len(above) or above[0] > high or above[0] >= 1:
-        return nothing, nothing, "no threshold has enough films on both of its sides"
-    return float(above[0]), min(high, float(np.nextafter(1, 0))), None
+    ranked = np.sort(score)
+    # Unflagged films lie below t, flagged ones at or above it.
+    low = max(float(np.nextafter(ranked[FEWEST - 1], 1)), LOWEST)
+    high = min(float(ranked[-FEWEST]), float(np.nextafter(1, 0)))
+    return (
+        (low, high, None) if low <= high else (nothing, nothing, "no threshold has enough films on both of its sides")
+    )
 
 
 def _points(
@@ -181,7 +182,9 @@ def _benefits(rows: Floats, axis: Floats) -> Floats:
     odds = axis / (1 - axis)
     benefit = true_positive - false_positive * odds
     everyone = share - (1 - share) * odds
-    best, avoided = np.maximum(everyone, 0), 100 * (benefit - everyone) / odds
+    # (benefit - everyone) / odds, without the difference of two nearly equal numbers at small odds.
+    avoided = 100 * ((1 - share - false_positive) - (share - true_positive) / odds)
+    best = np.maximum(everyone, 0)
     parts = (true_positive + false_positive, benefit, everyone, benefit / share, benefit - best, avoided)
     return np.concatenate(parts, axis=1)
 
