@@ -124,30 +124,40 @@ def _walk(
     none = np.int64(0)
     tp, fp, dtp, dfp, pairs, s, t = none, none, none, none, none, 0, 0
     area, last = 0.0, np.nan
+    need, keep = _needed(sensitivities, 0, positives, np.inf), _needed(specificities, 0, negatives, 0.0)
     for i in range(len(patient)):
         weight = np.int64(weights[patient[i]])
         hit = np.int64(marks[i] & 1)
         dtp += weight * hit
         dfp += weight * (1 - hit)
-        # Tied films are one step; a step of films that were not drawn is none.
-        if marks[i] & 2 == 0 or dtp + dfp == 0:
+        if marks[i] & 2 == 0:  # tied films are one step
             continue
         # Looked at before the step: the threshold sought is the last one that kept the specificity.
-        while t < len(specificities) and negatives - fp - dfp < np.ceil(specificities[t] * negatives - ROUNDING):
+        while negatives - fp - dfp < keep:
             _note(out, len(sensitivities) + t, last, tp, fp)
             t += 1
+            keep = _needed(specificities, t, negatives, 0.0)
         pairs += dfp * (2 * tp + dtp)
         area += _strip(tp, dtp, negatives - fp, dfp, bottom, top)
-        tp, fp, last = tp + dtp, fp + dfp, score[i]
+        # No film drawn is no threshold. Chosen without a jump: a third of the patients are not drawn, at random.
+        last = score[i] if dtp + dfp > 0 else last
+        tp, fp = tp + dtp, fp + dfp
         dtp, dfp = none, none
-        while s < len(sensitivities) and tp >= max(1.0, np.ceil(sensitivities[s] * positives - ROUNDING)):
+        while tp >= need:
             _note(out, s, last, tp, fp)
             s += 1
+            need = _needed(sensitivities, s, positives, np.inf)
     while t < len(specificities):
         _note(out, len(sensitivities) + t, last, tp, fp)
         t += 1
     out[2] = pairs / (2.0 * positives * negatives)
     out[3] = area / (float(positives) * negatives)
+
+
+@compiled()
+def _needed(targets: Floats, at: int, films: np.int64, none_left: float) -> float:
+    """Films that the next target asks for: at least one."""
+    return max(1.0, np.ceil(targets[at] * films - ROUNDING)) if at < len(targets) else none_left
 
 
 @compiled()

@@ -117,7 +117,8 @@ class Sample:
     replicates: Floats
     """``[B, k]``"""
     jackknife: Floats
-    """``[G, k]``: without patient g, or without group g of the patients; ``[0, k]`` with fewer than two patients."""
+    """``[G, k]``: without patient g, or without group g of the patients; ``[0, k]`` with fewer than two patients, and
+    where the plan's intervals do without (percentile)."""
     plan: Plan
 
     def map(self, function: Callable[[Floats], Floats]) -> "Sample":
@@ -234,12 +235,13 @@ def resample(statistic: Statistic, count: int, plan: Plan) -> Sample:
     """
     rows = max(1, BLOCK_BYTES // max(1, count))
     starts = range(0, plan.replicates, rows)
+    left_out = _left_out(count, plan.seed, rows) if plan.kind == "bca" else ()
     drawn = (draw(count, plan.seed, first, min(rows, plan.replicates - first)) for first in starts)
     point = _evaluated(statistic, np.ones((1, count), dtype=np.uint8))
     return Sample(
         point=point[0],
         replicates=_stacked(statistic, drawn, point.shape[1]),
-        jackknife=_stacked(statistic, _left_out(count, plan.seed, rows), point.shape[1]),
+        jackknife=_stacked(statistic, left_out, point.shape[1]),
         plan=plan,
     )
 
