@@ -156,10 +156,18 @@ def _lock(
     point = lock_operating_point(
         scored.labels, scored.scores, finding=finding, rule=rule, cohort=cohort, model_id=model_id, date=date
     )
+    reached = f"sensitivity there is {point.sensitivity.text()}"
     if point.n_positive < FEW_POSITIVES:
         warnings.warn(
             f"the threshold of {finding} ({point.rule}) was chosen on {point.n_positive} positive films, fewer than "
-            f"{FEW_POSITIVES}: sensitivity there is {point.sensitivity.text()}",
+            f"{FEW_POSITIVES}: {reached}",
+            LockingWarning,
+            stacklevel=3,
+        )
+    elif rule.kind in ("sensitivity", "rule_out") and 0 < (1 - rule.target) * point.n_positive < 1 - 1e-9:
+        warnings.warn(
+            f"{point.n_positive} positive films of {finding} are too few to miss one at the sensitivity asked for "
+            f"({point.rule}): the lowest of their scores is the threshold, and {reached}",
             LockingWarning,
             stacklevel=3,
         )

@@ -56,6 +56,7 @@ def relock(room: Path, out: Path, rules=TB, **more):
     given = {"rules": rules, "cohort": "a local clinic", "date": DAY} | more
     with warnings.catch_warnings():
         warnings.simplefilter("error", LockingWarning)
+        warnings.filterwarnings("ignore", "[0-9]+ positive films of .* too few to miss one", LockingWarning)
         return relock_package(room / "package", room / "predictions", room / "manifest.parquet", out, **given)
 
 
@@ -200,6 +201,15 @@ def test_few_positive_films_are_a_warning(tmp_path):
     with pytest.warns(LockingWarning, match=f"positive films, fewer than {FEW_POSITIVES}"):
         relock_package(
             tmp_path / "package", tmp_path / "predictions", tmp_path / "manifest.parquet", tmp_path / "n", rules=TB
+        )
+    write_tables(tmp_path, package.model_id)
+    with pytest.warns(LockingWarning, match="too few to miss one at the sensitivity asked for .*99 %"):
+        relock_package(
+            tmp_path / "package",
+            tmp_path / "predictions",
+            tmp_path / "manifest.parquet",
+            tmp_path / "r",
+            rules=rules_of("tb=sensitivity=0.9", "tb=rule_out=0.99"),
         )
     write_tables(tmp_path, package.model_id, prevalence=0.0)
     with pytest.raises(EvaluationError, match="one class only: 0 positive"):
