@@ -272,7 +272,7 @@ def _films_needed(sides: Sides, metric: Metric, pair: tuple[int, int], found: Di
     a, b = (sides.value(side, metric) for side in pair)
     plain = sample_size_for_gap(a, b, level=level, power=DEFAULT_POWER, ratio=n_b / n_a)
     binomial = a * (1 - a) / n_a + b * (1 - b) / n_b
-    design = max(1.0, found.standard_error**2 / binomial) if sides.clusters.repeated and binomial > 0 else 1.0
+    design = max(1.0, found.standard_error**2 / binomial) if sides.repeated and binomial > 0 else 1.0
     return None if plain is None else math.ceil(plain * design)
 
 

@@ -168,11 +168,11 @@ def accuracy(sums: Floats) -> Floats:
     Returns:
         ``[rows, sides * 7]`` in the order of `METRICS`; NaN where a denominator is 0.
     """
-    positive, negative, hit, alarm, pairs, expected = np.moveaxis(sums.reshape(len(sums), -1, 6), -1, 0)
+    positive, negative, hit, alarm, pairs, expected = np.moveaxis(sums.reshape(len(sums), sums.shape[1] // 6, 6), -1, 0)
     flagged, films = hit + alarm, positive + negative
     tops = (pairs, hit, negative - alarm, hit, negative - alarm, flagged, positive)
     bottoms = (2 * positive * negative, positive, negative, flagged, films - flagged, films, expected)
     found = np.full((*positive.shape, len(METRICS)), np.nan)
     for j, (top, bottom) in enumerate(zip(tops, bottoms, strict=True)):
         np.divide(top, bottom, out=found[..., j], where=bottom > 0)
-    return found.reshape(len(sums), -1)
+    return found.reshape(len(sums), positive.shape[1] * len(METRICS))

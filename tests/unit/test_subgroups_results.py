@@ -271,6 +271,23 @@ def test_degenerate_groups_have_named_answers(repeated):
     assert SubgroupColumn.model_validate_json(column.model_dump_json()) == column
 
 
+@pytest.mark.parametrize("patients", [1, 2, 3, 10])
+@pytest.mark.parametrize("replicates", [2, 50])
+def test_few_patients_few_replicates_and_no_limits_still_have_ordered_intervals(patients, replicates):
+    rng = np.random.default_rng(patients)
+    labels, scores = rng.random(60) < 0.5, np.round(rng.random(60), 1)
+    films = scored(labels, scores, site=rng.choice(["a", "b", "c", "d"], 60, p=[0.5, 0.4, 0.08, 0.02]))
+    clusters = Clusters.of(np.arange(60) % patients, 60)
+    plan, limits = Plan(replicates=replicates), Limits(1, 1, 1, 1)
+    (site,) = subgroups(films, threshold=0.5, clusters=clusters, columns=["site"], plan=plan, limits=limits)
+    for gap in site.gaps:
+        assert (
+            gap.difference.low is None or -1 <= gap.difference.low <= gap.difference.value <= gap.difference.high <= 1
+        )
+        assert (gap.difference.low is None) == (gap.verdict == "too few films")
+    assert all(math.isfinite(group.flagged.value) for group in site.groups)
+
+
 def test_nothing_to_compare():
     films = scored([1, 0] * 30, np.linspace(0, 1, 60), sex=["F"] * 60, site=pd.Series([None] * 60, dtype=object))
     clusters = Clusters.of(None, 60)
