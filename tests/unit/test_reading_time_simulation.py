@@ -366,7 +366,7 @@ def small_rooms(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(small_rooms())
 def test_every_film_waits_as_in_the_slow_reference(small: dict[str, Any]) -> None:
     arrival, reading, level = (np.array(column) for column in zip(*small["films"], strict=True))
