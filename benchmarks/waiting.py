@@ -8,7 +8,8 @@ timed are imports, the building of ciw's network, and the compilation of ours (a
 Both use one thread. Repeats alternate, each with a seed of its own; the ratio is taken within each repeat. Because
 ours needs less than a millisecond for so few films, each of its times is the mean of 20 runs. Time is the processor
 time of that thread, so that a busy machine slows neither. The mean waits of both
-stand beside the closed form, to show that they simulate one queue. With a scenario file, the time of the
+stand beside the closed form, to show that they simulate one queue; both begin in an empty room, so a few
+thousand films wait a little less than the closed form says. With a scenario file, the time of the
 whole simulation of that room (both arms, all replications, all cores) is printed as well.
 """
 
