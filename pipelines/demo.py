@@ -127,13 +127,13 @@ class Demo:
         predict_films(films, self.out / "run" / "package", self.out / "predictions", heatmaps=True, progress=report)
 
     def _evaluate(self, report: Report) -> None:
-        from pipelines.assessment.assess import assess
+        from pipelines.assessment.assess import Source, assess
         from pipelines.training.tracking import log_evaluation, tracking_uri
 
         folder = self.out / "evaluation"
         report(0, 2)
         assessment = assess(
-            self.out / "predictions", self._manifest, folder, split="test", title="Held-out synthetic films"
+            Source(self.out / "predictions"), self._manifest, folder, split="test", title="Held-out synthetic films"
         )
         report(1, 2)
         store = tracking_uri(None, self.out)

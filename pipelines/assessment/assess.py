@@ -4,23 +4,51 @@ The folder: ``evaluation.json``, its CSVs, ``reading_time.json`` and the picture
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
 from pipelines.assessment.proxies import READING_TIME_FILE, Proxies, ReadingTime, reading_time_proxies
-from pipelines.errors import ConfigError
-from pipelines.evaluation.evaluator import evaluate_table
-from pipelines.evaluation.files import pictures_of, provenance_of, write_evaluation
+from pipelines.assessment.room import Report
+from pipelines.errors import ConfigError, PredictionsError
+from pipelines.evaluation.evaluator import (
+    check_own_flags,
+    evaluate_joined,
+    table_settings,
+    table_thresholds,
+    with_attributes,
+)
+from pipelines.evaluation.files import UNMATCHED_FILE, pictures_of, provenance_of, write_evaluation
+from pipelines.evaluation.joining import join_films
+from pipelines.evaluation.lock_rule import LockRule
+from pipelines.evaluation.locked import locked_points
+from pipelines.evaluation.options import Options
+from pipelines.evaluation.points import Thresholds
 from pipelines.evaluation.records import Evaluation
 from pipelines.evaluation.summary import summary_lines
 from pipelines.evaluation.tables import PredictionsTable, read_foreign_predictions, read_predictions
 from pipelines.manifest import manifest_digest, read_manifest
-from pipelines.statistics.estimates import DEFAULT_LEVEL, Estimate
+from pipelines.reading_time.scenario import Scenario
 from pipelines.system import replace_text
 
-__all__ = ["Assessment", "Proxies", "assess", "assess_table"]
+__all__ = ["Assessment", "Proxies", "Source", "assess", "assess_table", "read_source"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a system's scores are, and how to read them."""
+
+    predictions: Path
+    """Folder or table of ``cxr predict``; with ``scores``, another system's CSV or Parquet."""
+    id_column: str | None = None
+    """Of another system's file: the column that names the film."""
+    scores: Mapping[str, str] = field(default_factory=dict)
+    """Of another system's file: by finding, a column or ``max(COLUMN,COLUMN)``."""
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    """Of the user, by finding."""
+    package: Path | None = None
+    """Model package whose points are used instead of those that came with the predictions."""
 
 
 @dataclass(frozen=True)
@@ -35,59 +63,83 @@ class Assessment:
     """The run that made the model, as the predictions' ``run.json`` says; None where it says nothing."""
 
 
+def read_source(source: Source) -> tuple[PredictionsTable, Thresholds]:
+    """Read a system's scores and the thresholds that go with them.
+
+    Raises:
+        ConfigError: an id column without scores or the reverse, or a threshold of a finding without a score.
+        PredictionsError: as for `read_predictions` and `read_foreign_predictions`; a package of another model.
+        PackageError: as for `locked_points`.
+    """
+    if bool(source.scores) != bool(source.id_column):
+        there, lacking = ("score", "id") if source.scores else ("id", "score")
+        raise ConfigError(
+            f"--{there} without --{lacking}: another system's table needs --id COLUMN and --score NAME=COLUMN."
+        )
+    if source.scores and source.id_column:
+        if source.package is not None:
+            raise ConfigError("--operating-points: points locked on a model of this project do not fit other scores.")
+        table = read_foreign_predictions(
+            source.predictions, id_column=source.id_column, scores=source.scores, thresholds=source.thresholds
+        )
+        return table, table_thresholds(table)
+    table = read_predictions(source.predictions)
+    unknown = sorted(set(source.thresholds) - set(table.findings))
+    if unknown:
+        raise ConfigError(f"--threshold {unknown[0]}: the predictions have {', '.join(table.findings)}.")
+    locked, rule_out = table.operating_points, table.rule_out_points
+    if source.package is not None:
+        points, model = locked_points(source.package), str(table.frame["model_id"].iloc[0])
+        if points.model_id != model:
+            raise PredictionsError(
+                f"{source.package}: its points are locked to model_id {points.model_id!r}, but the predictions are of "
+                f"{model!r}: a threshold is used only with the model it was chosen for."
+            )
+        locked, rule_out = points.flag, points.rule_out
+    return table, Thresholds(locked=locked, rule_out=rule_out, given=source.thresholds)
+
+
 def assess(
-    predictions: Path,
+    source: Source,
     manifest: Path,
     out: Path,
     *,
     split: str | None = None,
-    id_column: str | None = None,
-    scores: Mapping[str, str] | None = None,
-    thresholds: Mapping[str, str | float] | None = None,
-    proxies: Proxies | None = None,
-    level: float = DEFAULT_LEVEL,
+    a_posteriori: Mapping[str, LockRule] | None = None,
+    options: Options | None = None,
+    room: Scenario | Proxies | None = None,
     title: str | None = None,
+    report: Report | None = None,
 ) -> Assessment:
-    """Evaluate a predictions file against a manifest and write the evaluation folder.
+    """Evaluate a system's scores against a manifest and write the evaluation folder.
 
     Args:
-        predictions: folder or table of ``cxr predict``; with ``scores``, another system's CSV or Parquet.
+        source: the scores.
         manifest: the reference.
         out: the evaluation folder.
         split: train, val, test, or None for every film of the manifest.
-        id_column: of another system's file: the column that names the film.
-        scores: of another system's file: by finding, a column or ``max(COLUMN,COLUMN)``.
-        thresholds: of the user, by finding; numbers or their text.
-        proxies: the reading room of the waiting-time proxies.
-        level: confidence level.
+        a_posteriori: by finding, a rule by which a threshold is chosen on these very films, to be shown.
+        options: intervals, local prevalence, costs, subgroups and more.
+        room: the reading room of the waiting-time proxies.
         title: what was tested, in words.
+        report: called with (done, total) replications of the simulated reading room.
 
     Raises:
-        ConfigError: one of ``id_column`` and ``scores`` without the other, or a threshold that is not a number.
-        CxrError: as for `read_predictions`, `read_foreign_predictions`, `read_manifest` and `evaluate`.
+        CxrError: as for `read_source`, `read_manifest`, `evaluate` and `reading_time_proxies`.
     """
-    given = {finding: _number(finding, value) for finding, value in (thresholds or {}).items()}
-    if bool(scores) != bool(id_column):
-        there, lacking = ("score", "id") if scores else ("id", "score")
-        raise ConfigError(
-            f"--{there} without --{lacking}: another system's table needs --id COLUMN and --score NAME=COLUMN."
-        )
-    if scores and id_column:
-        table = read_foreign_predictions(predictions, id_column=id_column, scores=scores, thresholds=given)
-    else:
-        table = read_predictions(predictions)
-        unknown = sorted(set(given) - set(table.findings))
-        if unknown:
-            raise ConfigError(f"--threshold {unknown[0]}: the predictions have {', '.join(table.findings)}.")
-    rows = read_manifest(manifest)
-    return assess_table(table, rows, out, split=split, thresholds=given, proxies=proxies, level=level, title=title)
-
-
-def _number(finding: str, value: str | float) -> float:
-    try:
-        return float(value)
-    except ValueError as error:
-        raise ConfigError(f"--threshold {finding}: found {value!r}, expected a number.") from error
+    table, thresholds = read_source(source)
+    thresholds = Thresholds(thresholds.locked, thresholds.rule_out, thresholds.given, dict(a_posteriori or {}))
+    return assess_table(
+        table,
+        read_manifest(manifest),
+        out,
+        split=split,
+        thresholds=thresholds,
+        options=options,
+        room=room,
+        title=title,
+        report=report,
+    )
 
 
 def assess_table(
@@ -96,32 +148,31 @@ def assess_table(
     out: Path,
     *,
     split: str | None = None,
-    thresholds: Mapping[str, float] | None = None,
-    proxies: Proxies | None = None,
-    level: float = DEFAULT_LEVEL,
+    thresholds: Thresholds | None = None,
+    options: Options | None = None,
+    room: Scenario | Proxies | None = None,
     title: str | None = None,
-    control: Mapping[str, Estimate] | None = None,
+    report: Report | None = None,
 ) -> Assessment:
-    """The same from tables already read; ``control`` is for predictions without control scores.
-
-    Raises:
-        CxrError: as for `pipelines.evaluation.evaluate` and `reading_time_proxies`.
-    """
+    """The same from tables already read; thresholds: None takes those that came with the table."""
+    options = options or Options()
+    joined = join_films(table.frame, with_attributes(manifest, options.attributes), split=split)
+    check_own_flags(table, joined)
     provenance = provenance_of(table, out, manifest_digest=manifest_digest(manifest))
     named = provenance.model_name or ("another system's scores" if table.foreign else "a cxr-triage model")
-    evaluation = evaluate_table(
-        table,
-        manifest,
-        split=split,
-        thresholds=thresholds,
-        level=level,
+    evaluation = evaluate_joined(
+        joined,
+        table.findings,
+        table_settings(table, split=split, options=options, thresholds=thresholds or table_thresholds(table)),
+        system="another system" if table.foreign else "cxr-triage model",
         title=title or f"Evaluation of {named}",
-        control=control,
         provenance=provenance,
     )
-    reading_time = reading_time_proxies(evaluation, table.frame, manifest, proxies)
+    reading_time = reading_time_proxies(evaluation, joined, room, plan=options.plan, report=report)
     out.mkdir(parents=True, exist_ok=True)
     replace_text(out / READING_TIME_FILE, reading_time.model_dump_json(indent=1, by_alias=True) + "\n")
+    unmatched = pd.DataFrame({"image_id": joined.unmatched})
+    replace_text(out / UNMATCHED_FILE, unmatched.to_csv(index=False))
     evaluation = write_evaluation(evaluation, out, pictures=pictures_of(table))
     run_id = (((table.run or {}).get("model") or {}).get("provenance") or {}).get("mlflow_run_id")
     return Assessment(

@@ -4,11 +4,9 @@ Accuracy comes from `pipelines.evaluation`, waiting and worklists from `pipeline
 know each other, so they meet here.
 """
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import pandas as pd
 from pydantic import ValidationError
 
 from pipelines.assessment.reading_records import (
@@ -27,13 +25,14 @@ from pipelines.assessment.room import (
     theory_record,
 )
 from pipelines.errors import EvaluationError
-from pipelines.evaluation.joining import Scored, column, join_films, scored_films
+from pipelines.evaluation.joining import Joined, Scored, scored_films
+from pipelines.evaluation.patients import clusters_of
 from pipelines.evaluation.records import Evaluation, FindingResult, OperatingResult
 from pipelines.reading_time.rule_out import rule_out_curve
 from pipelines.reading_time.scenario import DEFAULT_MINUTES, DEFAULT_PREVALENCE, DEFAULT_TRAFFIC, Scenario
 from pipelines.reading_time.scenario_file import parse_scenario
 from pipelines.reading_time.worklist import worklist_result
-from pipelines.statistics.resampling import Clusters, Plan
+from pipelines.statistics.resampling import Plan
 
 __all__ = [
     "READING_TIME_FILE",
@@ -65,8 +64,7 @@ class Proxies:
 
 def reading_time_proxies(
     evaluation: Evaluation,
-    predictions: pd.DataFrame,
-    manifest: pd.DataFrame,
+    joined: Joined,
     room: Scenario | Proxies | None = None,
     *,
     plan: Plan | None = None,
@@ -75,9 +73,8 @@ def reading_time_proxies(
     """Waiting times, screening arithmetic, effort, rule-out and worklist order of every finding.
 
     Args:
-        evaluation: made from the same two tables.
-        predictions: as for `pipelines.evaluation.evaluate`.
-        manifest: likewise.
+        evaluation: made from the same films.
+        joined: the films.
         room: the reading room to assume; its own accuracy, if it has one, gives way to what was measured. None takes
             the defaults of `Proxies`.
         plan: how patients are resampled for the intervals of worklist and rule-out.
@@ -89,7 +86,6 @@ def reading_time_proxies(
     room = room or Proxies()
     scenario = room.scenario() if isinstance(room, Proxies) else room
     scenario = without_accuracy(scenario)
-    joined = join_films(predictions, manifest, split=evaluation.split)
     findings = []
     for place, result in enumerate(evaluation.findings):
         scored = scored_films(joined, result.finding)
@@ -117,7 +113,7 @@ def _finding(
     point = result.operating_point
     absent = why_no_accuracy(point, scenario)
     accuracy = None if point is None or absent else Accuracy.of_counts(point.counts, level)
-    clusters = Clusters.of(_patients(scored), len(scored.labels))
+    clusters = clusters_of(scored.films)
     labels, scores = scored.labels, scored.scores
     positives = int(scored.labels.sum())
     return FindingReadingTime(
@@ -152,18 +148,6 @@ def why_no_accuracy(point: OperatingResult | None, scenario: Scenario) -> str | 
             f"{specificity.value:.4f}."
         )
     return None
-
-
-def _patients(scored: Scored) -> Sequence[str] | None:
-    """Patient of each film; a film without a known patient is a patient of its own; None where nobody is known."""
-    known = column(scored.films, "patient_id")
-    if known.isna().all():
-        return None
-    dataset = column(scored.films, "dataset").fillna("").astype(str)
-    return [
-        f"film {place}" if missing else f"patient {group}/{patient}"
-        for place, (missing, group, patient) in enumerate(zip(known.isna(), dataset, known, strict=True))
-    ]
 
 
 def read_reading_time(folder: Path) -> ReadingTime | None:

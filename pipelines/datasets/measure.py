@@ -112,8 +112,8 @@ def fill_facts(
 
     Returns:
         The frame with ``rows``, ``columns`` and the hashes of these rows from their files, and ``view``, ``sex``,
-        ``age_years``, ``manufacturer`` and ``pixel_spacing_mm`` where they were null. Files that are no usable film keep their row,
-        without a pixel hash; a `DatasetWarning` counts them by reason.
+        ``age_years``, ``manufacturer`` and ``pixel_spacing_mm`` where they were null. Files that are no usable film
+        keep their row, without a pixel hash; a `DatasetWarning` counts them by reason.
     """
     positions = list(rows)
     paths = frame["path"].iloc[positions].tolist()

@@ -6,7 +6,7 @@ disease.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -19,9 +19,12 @@ from sklearn.preprocessing import StandardScaler
 from pipelines.errors import EvaluationError, UnreadableImage
 from pipelines.evaluation.joining import column, reference_labels
 from pipelines.evaluation.records import ControlResult
+from pipelines.statistics.accuracy import Question, accuracy
 from pipelines.statistics.arrays import Bools, Floats, labels_and_scores, one_class
-from pipelines.statistics.auroc import auroc_delong, auroc_difference
+from pipelines.statistics.auroc import auroc_delong
 from pipelines.statistics.estimates import DEFAULT_LEVEL, Estimate
+from pipelines.statistics.paired import compare_scores
+from pipelines.statistics.resampling import Clusters
 
 THUMBNAIL_SIDE: Final = 16
 STATISTICS: Final = ("mean", "standard deviation", "minimum", "maximum", "median")
@@ -194,12 +197,24 @@ def shape_free_control(
     )
 
 
-def control_from_scores(labels: Bools, scores: Floats, control: Floats, level: float) -> ControlResult:
-    """Set the control beside the system, film by film; films without a control score are left out of the control."""
+def control_from_scores(
+    labels: Bools, scores: Floats, control: Floats, system: Estimate, clusters: Clusters, question: Question
+) -> ControlResult:
+    """Set the control beside the system, film by film; films without a control score are left out of the control.
+
+    Args:
+        labels: ``[n]``.
+        scores: ``[n]``, the system's.
+        control: ``[n]``, NaN where there is none.
+        system: AUROC of the system on all films.
+        clusters: the patients of the films.
+        question: level and choice of intervals.
+    """
     known = np.isfinite(control)
-    auroc = auroc_delong(labels[known], control[known], level)
-    difference = auroc_difference(labels[known], scores[known], control[known], level)
-    return judge_control(auroc_delong(labels, scores, level), auroc, difference)
+    truth, patients, asked = labels[known], clusters.take(known), replace(question, targets=(), thresholds=())
+    auroc = accuracy(truth, control[known], clusters=patients, question=asked).auroc
+    paired = compare_scores(truth, scores[known], control[known], clusters=patients, question=asked)
+    return judge_control(system, auroc, paired.auroc.difference)
 
 
 def control_from_estimate(system: Estimate, control: Estimate) -> ControlResult:

@@ -1,57 +1,26 @@
 """One predictions table against one manifest: every number with n and an interval."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from pipelines.errors import PredictionsError
-from pipelines.evaluation.control import control_from_estimate, control_from_scores
-from pipelines.evaluation.examples import choose_examples
-from pipelines.evaluation.joining import Joined, Scored, column, join_films, scored_films
-from pipelines.evaluation.localisation import localisation
-from pipelines.evaluation.notes import finding_notes, independence_note, table_notes
+from pipelines.errors import EvaluationError, PredictionsError
+from pipelines.evaluation.finding import Settings, evaluate_finding
+from pipelines.evaluation.joining import Joined, column, join_films, match_ids, scored_films
+from pipelines.evaluation.notes import independence_note, table_notes
 from pipelines.evaluation.operating_point import OperatingPoint
+from pipelines.evaluation.options import Options
+from pipelines.evaluation.patients import clusters_of, count_patients
+from pipelines.evaluation.points import Thresholds, check_flags
 from pipelines.evaluation.predictions import HEATMAP_FOLDER
-from pipelines.evaluation.records import (
-    Cohort,
-    ControlResult,
-    Evaluation,
-    Films,
-    FindingResult,
-    Histogram,
-    OperatingResult,
-    Provenance,
-    RocCurve,
-)
-from pipelines.evaluation.tables import PredictionsTable, numbers
-from pipelines.findings import FINDING_NAMES
-from pipelines.statistics.arrays import Floats, one_class
-from pipelines.statistics.auroc import auroc_delong, roc_points
-from pipelines.statistics.estimates import DEFAULT_LEVEL, Estimate
-from pipelines.statistics.proportions import clopper_pearson, confusion
+from pipelines.evaluation.records import Cohort, Evaluation, Films, Provenance
+from pipelines.evaluation.tables import PredictionsTable, check_ids, numbers
+from pipelines.statistics.estimates import Estimate
 
-USER_THRESHOLD: Final = "given by the user, not locked"
-HISTOGRAM_BINS: Final = 20
-ROC_POINTS: Final = 500
-"""A curve with more corners is thinned to about this many points, evenly along its length."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What `evaluate` needs to know beyond the two tables."""
-
-    findings: tuple[str, ...]
-    operating_points: Mapping[str, OperatingPoint] = field(default_factory=dict)
-    thresholds: Mapping[str, float] = field(default_factory=dict)
-    split: str | None = None
-    level: float = DEFAULT_LEVEL
-    score_text: Mapping[str, str] = field(default_factory=dict)
-    control: Mapping[str, Estimate] = field(default_factory=dict)
-    pictures: Path | None = None
+System = Literal["cxr-triage model", "another system"]
 
 
 def evaluate(
@@ -59,11 +28,10 @@ def evaluate(
     manifest: pd.DataFrame,
     *,
     findings: Sequence[str],
-    operating_points: Mapping[str, OperatingPoint] | None = None,
-    thresholds: Mapping[str, float] | None = None,
+    thresholds: Thresholds | None = None,
     split: str | None = None,
-    level: float = DEFAULT_LEVEL,
-    system: Literal["cxr-triage model", "another system"] = "cxr-triage model",
+    options: Options | None = None,
+    system: System = "cxr-triage model",
     title: str = "Evaluation",
     score_text: Mapping[str, str] | None = None,
     control: Mapping[str, Estimate] | None = None,
@@ -77,10 +45,9 @@ def evaluate(
             ``peak_`` and ``control_`` columns.
         manifest: the reference: rows as in `pipelines.manifest.schema`.
         findings: what to evaluate, in the order to report.
-        operating_points: locked thresholds of the model that made the predictions.
-        thresholds: thresholds of the user, by finding; they take the place of a locked one and are labelled.
+        thresholds: locked ones of the model that made the predictions, and those of the user.
         split: train, val, test, or None for every film of the manifest.
-        level: confidence level of every interval.
+        options: intervals, local prevalence, costs, subgroups and more; None takes the defaults.
         system: whether the predictions are of a model of this project.
         title: what was tested, in words.
         score_text: by finding, where the score comes from.
@@ -92,70 +59,116 @@ def evaluate(
         The evaluation; what has no answer on these films says why.
 
     Raises:
-        PredictionsError: ids that are duplicated, ambiguous or unknown; a threshold locked for another model; flags
-            that contradict the locked threshold.
+        PredictionsError: ids that are duplicated, ambiguous or unknown; a threshold locked for another model.
         ManifestError: a manifest without the split, or with duplicated ids.
-        EvaluationError: a finding that is no label of these films.
+        EvaluationError: a finding that is no label of these films, or a subgroup column that is not there.
     """
+    wanted = options or Options()
+    joined = join_films(predictions, with_attributes(manifest, wanted.attributes), split=split)
     settings = Settings(
-        findings=tuple(findings),
-        operating_points=dict(operating_points or {}),
-        thresholds=dict(thresholds or {}),
+        options=wanted,
+        thresholds=thresholds or Thresholds(),
         split=split,
-        level=level,
         score_text=dict(score_text or {}),
         control=dict(control or {}),
         pictures=pictures,
     )
-    _refuse_other_models(predictions, settings.operating_points)
-    joined = join_films(predictions, manifest, split=split)
+    return evaluate_joined(joined, findings, settings, system=system, title=title, provenance=provenance)
+
+
+def evaluate_joined(
+    joined: Joined,
+    findings: Sequence[str],
+    settings: Settings,
+    *,
+    system: System = "cxr-triage model",
+    title: str = "Evaluation",
+    provenance: Provenance | None = None,
+) -> Evaluation:
+    """Evaluate films that are joined to their reference already; arguments and errors as for `evaluate`."""
+    options, thresholds = settings.options, settings.thresholds
+    for points in (thresholds.locked, thresholds.rule_out):
+        _refuse_other_models(joined, points)
+    for finding in thresholds.a_posteriori:
+        if finding not in findings:
+            raise EvaluationError(f"A-posteriori threshold of {finding!r}: evaluated are {', '.join(findings)}.")
+    clusters = clusters_of(joined.films)
+    known = not column(joined.films, "patient_id").isna().any()
+    intervals = options.question.resolved(clusters)[0]
     return Evaluation(
         title=title,
         system=system,
-        split=split,
-        level=level,
+        split=settings.split,
+        level=options.level,
+        local_prevalence=options.prevalence,
+        local_prevalence_interval=options.prevalence_interval,
+        replicates=options.replicates,
+        seed=options.seed,
         films=_films(joined),
         cohort=_cohort(joined.films),
-        findings=tuple(_finding(scored_films(joined, finding), finding, settings) for finding in findings),
-        independence=independence_note(len(joined.films), _patients(joined.films)),
-        notes=table_notes(joined, split, system),
+        findings=tuple(evaluate_finding(scored_films(joined, finding), finding, settings) for finding in findings),
+        independence=independence_note(len(joined.films), clusters.count, intervals, known),
+        notes=table_notes(joined, settings.split, system),
         provenance=provenance or Provenance.empty(),
     )
 
 
-def evaluate_table(
-    table: PredictionsTable,
-    manifest: pd.DataFrame,
-    *,
-    split: str | None = None,
-    thresholds: Mapping[str, float] | None = None,
-    level: float = DEFAULT_LEVEL,
-    title: str = "Evaluation",
-    control: Mapping[str, Estimate] | None = None,
-    provenance: Provenance | None = None,
-) -> Evaluation:
-    """Evaluate a table as `read_predictions` or `read_foreign_predictions` gave it; arguments as for `evaluate`."""
-    return evaluate(
-        table.frame,
-        manifest,
-        findings=table.findings,
-        operating_points=table.operating_points,
-        thresholds={**table.thresholds, **(thresholds or {})},
+def table_settings(table: PredictionsTable, *, split: str | None, options: Options, thresholds: Thresholds) -> Settings:
+    """What a predictions table says of itself, and what a user asks of it."""
+    return Settings(
+        options=options,
+        thresholds=thresholds,
         split=split,
-        level=level,
-        system="another system" if table.foreign else "cxr-triage model",
-        title=title,
         score_text=table.score_text,
-        control=control,
         pictures=None if table.folder is None else table.folder / HEATMAP_FOLDER,
-        provenance=provenance,
     )
 
 
-def _refuse_other_models(predictions: pd.DataFrame, points: Mapping[str, OperatingPoint]) -> None:
+def table_thresholds(table: PredictionsTable) -> Thresholds:
+    """The thresholds that came with a table: locked ones of its ``run.json``, and those of the user."""
+    return Thresholds(locked=table.operating_points, rule_out=table.rule_out_points, given=table.thresholds)
+
+
+def check_own_flags(table: PredictionsTable, joined: Joined) -> None:
+    """The flags of a table must be those of the thresholds locked in its ``run.json``.
+
+    Raises:
+        PredictionsError: says for which finding and in how many rows they are not.
+    """
+    for finding, point in table.operating_points.items():
+        if finding in table.findings:
+            check_flags(scored_films(joined, finding), finding, point.threshold)
+
+
+def with_attributes(manifest: pd.DataFrame, attributes: pd.DataFrame | None) -> pd.DataFrame:
+    """Add a user's own columns to the manifest.
+
+    Args:
+        manifest: rows with ``image_id``.
+        attributes: ``image_id`` (matched as the ids of predictions are) and further columns; films without a row get
+            null.
+
+    Raises:
+        EvaluationError: a column that the manifest has already.
+        PredictionsError: duplicated ids, or none that the manifest knows.
+    """
+    if attributes is None:
+        return manifest
+    check_ids(attributes["image_id"], "image_id", "attributes")
+    extra = attributes.drop(columns="image_id")
+    twice = [str(name) for name in extra.columns if name in manifest.columns]
+    if twice:
+        raise EvaluationError(f"attributes: column {twice[0]!r} is a column of the manifest already; rename it.")
+    place, _ = match_ids(attributes["image_id"], manifest)
+    known = extra[place >= 0].set_axis(place[place >= 0], axis=0).reindex(np.arange(len(manifest)))
+    return pd.concat([manifest.reset_index(drop=True), known], axis=1)
+
+
+def _refuse_other_models(joined: Joined, points: Mapping[str, OperatingPoint]) -> None:
     if not points:
         return
-    models = sorted({str(value) for value in column(predictions, "model_id").unique()})
+    everyone = pd.concat([column(part, "pred_model_id") for part in (joined.films, joined.unread)])
+    models = sorted({str(value) for value in everyone.unique()})
     for finding, point in points.items():
         if point.finding != finding:
             raise PredictionsError(f"The operating point given for {finding!r} was locked for {point.finding!r}.")
@@ -171,17 +184,10 @@ def _films(joined: Joined) -> Films:
         in_predictions=joined.in_predictions,
         in_manifest=joined.in_manifest,
         joined=len(joined.films),
-        patients=_patients(joined.films),
+        patients=count_patients(joined.films),
         matched_by=joined.matched_by,
         left_out=joined.left_out,
     )
-
-
-def _patients(films: pd.DataFrame) -> int | None:
-    patient = column(films, "patient_id")
-    if patient.isna().any():
-        return None
-    return len(set(zip(column(films, "dataset").astype(str), patient.astype(str), strict=True)))
 
 
 def _cohort(films: pd.DataFrame) -> Cohort:
@@ -197,111 +203,8 @@ def _cohort(films: pd.DataFrame) -> Cohort:
         splits=tally("split"),
         views=tally("view"),
         sexes=tally("sex"),
+        manufacturers=tally("manufacturer"),
         reference_standards=tally("reference_standard"),
         age_years=(float(np.median(age)), float(age.min()), float(age.max())) if len(age) else None,
         age_known=len(age),
-    )
-
-
-def _finding(scored: Scored, finding: str, settings: Settings) -> FindingResult:
-    labels, scores, level = scored.labels, scored.scores, settings.level
-    positives = int(labels.sum())
-    auroc = auroc_delong(labels, scores, level)
-    point = _operating_result(scored, finding, settings)
-    return FindingResult(
-        finding=finding,
-        name=FINDING_NAMES.get(finding, finding),
-        score=settings.score_text.get(finding, f"column p_{finding}"),
-        reference=scored.reference,
-        n=len(labels),
-        positives=positives,
-        negatives=len(labels) - positives,
-        patients=_patients(scored.films),
-        patients_positive=_patients(scored.films[labels]),
-        left_out=scored.left_out,
-        prevalence=clopper_pearson(positives, len(labels), level),
-        auroc=auroc,
-        control=_control(scored, finding, auroc, settings),
-        operating_point=point,
-        roc=_roc(scored),
-        histogram=_histogram(scored),
-        examples=choose_examples(scored, finding, point.threshold if point else None, settings.pictures),
-        notes=finding_notes(scored, point, settings.split, settings.operating_points.get(finding)),
-    )
-
-
-def _operating_result(scored: Scored, finding: str, settings: Settings) -> OperatingResult | None:
-    locked = settings.operating_points.get(finding)
-    given = settings.thresholds.get(finding)
-    if given is None and locked is None:
-        return None
-    if given is None and locked is not None:
-        _check_flags(scored.films, scored.scores, finding, locked.threshold)
-        threshold, source, label = locked.threshold, "locked", f"locked on {locked.cohort}: {locked.rule}"
-    else:
-        assert given is not None
-        threshold, source, label, locked = given, "user", USER_THRESHOLD, None
-    counts, level = confusion(scored.labels, scored.scores, threshold), settings.level
-    return OperatingResult(
-        threshold=threshold,
-        source="locked" if source == "locked" else "user",
-        label=label,
-        locked=locked,
-        counts=counts,
-        sensitivity=counts.sensitivity(level),
-        specificity=counts.specificity(level),
-        ppv=counts.ppv(level),
-        npv=counts.npv(level),
-        flagged=counts.flagged(level),
-        localisation=localisation(scored.films, scored.labels & (scored.scores >= threshold), finding, level),
-    )
-
-
-def _check_flags(films: pd.DataFrame, scores: Floats, finding: str, threshold: float) -> None:
-    flags = column(films, f"pred_flag_{finding}")
-    known = flags.notna().to_numpy()
-    wrong = int((flags[known].astype(bool).to_numpy() != (scores[known] >= threshold)).sum())
-    if wrong:
-        raise PredictionsError(
-            f"predictions: column 'flag_{finding}' contradicts the locked threshold {threshold:g} in {wrong} of "
-            f"{int(known.sum())} rows: the table and its operating point do not belong together."
-        )
-
-
-def _control(scored: Scored, finding: str, auroc: Estimate, settings: Settings) -> ControlResult | None:
-    scores = numbers(column(scored.films, f"pred_control_{finding}"), f"control_{finding}", "predictions")
-    if np.isfinite(scores).any():
-        return control_from_scores(scored.labels, scored.scores, scores, settings.level)
-    known = settings.control.get(finding)
-    return control_from_estimate(auroc, known) if known else None
-
-
-def _roc(scored: Scored) -> RocCurve | None:
-    if one_class(scored.labels):
-        return None
-    thresholds, fpr, tpr = roc_points(scored.labels, scored.scores)
-    if len(fpr) > ROC_POINTS:
-        along = fpr + tpr  # rises from 0 to 2 along the curve
-        keep = np.unique(np.r_[0, np.searchsorted(along, np.linspace(0, 2, ROC_POINTS - 1)), len(fpr) - 1])
-        keep = keep[keep < len(fpr)]
-        thresholds, fpr, tpr = thresholds[keep], fpr[keep], tpr[keep]
-    return RocCurve(
-        thresholds=(None, *map(float, thresholds[1:])),
-        false_positive_rate=tuple(map(float, fpr)),
-        true_positive_rate=tuple(map(float, tpr)),
-    )
-
-
-def _histogram(scored: Scored) -> Histogram | None:
-    if not len(scored.scores):
-        return None
-    low, high = float(scored.scores.min()), float(scored.scores.max())
-    if low >= 0 and high <= 1:
-        low, high = 0.0, float(np.ceil(max(high, 0.05) * 20 - 1e-9) / 20)
-    elif low == high:
-        low, high = low - 0.5, high + 0.5
-    edges = np.linspace(low, high, HISTOGRAM_BINS + 1)
-    positive, negative = (np.histogram(scored.scores[part], edges)[0] for part in (scored.labels, ~scored.labels))
-    return Histogram(
-        edges=tuple(map(float, edges)), positive=tuple(map(int, positive)), negative=tuple(map(int, negative))
     )

@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-import pandas as pd
 from pydantic import ValidationError
 
 from pipelines.errors import EvaluationError
@@ -14,15 +13,16 @@ from pipelines.evaluation.records import (
     EVALUATION_SCHEMA,
     Evaluation,
     Example,
-    FindingResult,
     Provenance,
     software_versions,
 )
 from pipelines.evaluation.tables import PredictionsTable
-from pipelines.statistics.estimates import Estimate
+from pipelines.evaluation.tidy import tidy_tables
 from pipelines.system import replace_text, replacing
 
 EVALUATION_FILE: Final = "evaluation.json"
+UNMATCHED_FILE: Final = "unmatched.csv"
+"""Ids of the predictions that are not in the manifest."""
 PICTURES_FOLDER: Final = "pictures"
 
 
@@ -57,7 +57,7 @@ def _relative(folder: Path, out: Path) -> str | None:
 
 
 def write_evaluation(evaluation: Evaluation, out: Path, *, pictures: Path | None = None) -> Evaluation:
-    """Write ``evaluation.json``, ``metrics.csv``, ``roc.csv`` and ``left_out.csv`` into a folder.
+    """Write ``evaluation.json`` and its tidy tables (`pipelines.evaluation.tidy`) into a folder.
 
     Args:
         evaluation: what to write.
@@ -71,9 +71,8 @@ def write_evaluation(evaluation: Evaluation, out: Path, *, pictures: Path | None
     out.mkdir(parents=True, exist_ok=True)
     if pictures is not None:
         evaluation = _with_pictures(evaluation, pictures, out)
-    replace_text(out / "metrics.csv", metrics_table(evaluation).to_csv(index=False))
-    replace_text(out / "roc.csv", roc_table(evaluation).to_csv(index=False))
-    replace_text(out / "left_out.csv", left_out_table(evaluation).to_csv(index=False))
+    for name, table in tidy_tables(evaluation).items():
+        replace_text(out / name, table.to_csv(index=False))
     # Last: a folder with evaluation.json is complete.
     replace_text(out / EVALUATION_FILE, evaluation.model_dump_json(indent=1, by_alias=True) + "\n")
     return evaluation
@@ -126,47 +125,3 @@ def pictures_of(table: PredictionsTable) -> Path | None:
     """The folder with a table's heat maps; None where there is none."""
     folder = table.folder / HEATMAP_FOLDER if table.folder else None
     return folder if folder is not None and folder.is_dir() else None
-
-
-def estimates_of(result: FindingResult) -> dict[str, Estimate]:
-    """Every estimate of one finding by its name in ``metrics.csv``."""
-    found = {"auroc": result.auroc, "prevalence": result.prevalence}
-    if result.control:
-        found |= {"control_auroc": result.control.auroc, "auroc_minus_control": result.control.difference}
-    point = result.operating_point
-    if point:
-        names = ("sensitivity", "specificity", "ppv", "npv", "flagged", "localisation")
-        found |= {name: getattr(point, name) for name in names}
-    return found
-
-
-def metrics_table(evaluation: Evaluation) -> pd.DataFrame:
-    """Long form: one row per finding and metric."""
-    columns = ["finding", "metric", "value", "low", "high", "level", "method", "n", "why"]
-    rows = [
-        {"finding": result.finding, "metric": metric, **estimate.model_dump()}
-        for result in evaluation.findings
-        for metric, estimate in estimates_of(result).items()
-    ]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def roc_table(evaluation: Evaluation) -> pd.DataFrame:
-    """Long form: one row per finding and point of the curve; an empty threshold flags no film."""
-    columns = ["finding", "threshold", "false_positive_rate", "true_positive_rate"]
-    rows = [
-        (result.finding, *point)
-        for result in evaluation.findings
-        if result.roc
-        for point in zip(
-            result.roc.thresholds, result.roc.false_positive_rate, result.roc.true_positive_rate, strict=True
-        )
-    ]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def left_out_table(evaluation: Evaluation) -> pd.DataFrame:
-    """Long form: one row per reason; finding ``all`` for films left out of everything."""
-    scopes = [("all", evaluation.films.left_out), *((r.finding, r.left_out) for r in evaluation.findings)]
-    rows = [(scope, item.code, item.n, item.meaning) for scope, items in scopes for item in items]
-    return pd.DataFrame(rows, columns=["finding", "code", "n", "meaning"])

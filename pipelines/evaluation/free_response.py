@@ -5,15 +5,15 @@ from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
-import pandas as pd
 
 from pipelines.errors import EvaluationError
-from pipelines.evaluation.joining import Scored, column
+from pipelines.evaluation.joining import Scored
 from pipelines.evaluation.lesions import BANDS, Truth, not_judged, true_lesions
 from pipelines.evaluation.lesions import MEANINGS as LESION_MEANINGS
 from pipelines.evaluation.localisation_records import AtRate, Froc, FrocCurve, FrocScores, Lroc, LrocCurve, SizeBand
 from pipelines.evaluation.marks import MEANINGS as MARK_MEANINGS
 from pipelines.evaluation.marks import Criterion, FilmMarks, Marks, file_marks, hit_pairs, on_judged_films, peak_marks
+from pipelines.evaluation.patients import clusters_of
 from pipelines.statistics.arrays import Bools, Floats
 from pipelines.statistics.estimates import DEFAULT_LEVEL, Estimate
 from pipelines.statistics.froc import (
@@ -73,7 +73,7 @@ def froc_result(
     if threshold is not None and not np.isfinite(threshold):
         raise EvaluationError(f"The operating threshold must be a finite number, got {threshold}.")
     criterion = criterion or Criterion()
-    clusters = clusters if clusters is not None else Clusters.of(_patients(scored.films), len(scored.films))
+    clusters = clusters if clusters is not None else clusters_of(scored.films)
     assert len(clusters.index) == len(scored.films)
     truth = true_lesions(scored, finding)
     given = peak_marks(scored, finding) if marks is None else file_marks(marks, scored, finding)
@@ -106,11 +106,6 @@ def froc_result(
         bands=tuple(results.band(place) for place in range(len(BANDS))),
         notes=_notes(scored, marked, kept, why, one_mark=marks is None),
     )
-
-
-def _patients(films: pd.DataFrame) -> "list[tuple[str, str] | None]":
-    patient, dataset = column(films, "patient_id"), column(films, "dataset")
-    return [None if pd.isna(known) else (str(name), str(known)) for known, name in zip(patient, dataset, strict=True)]
 
 
 def _marked(scored: Scored, truth: Truth, marks: FilmMarks, criterion: Criterion) -> Marked:

@@ -1,7 +1,7 @@
 """Joining predictions to a manifest: which film is which, what its label is, and what was left out."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,6 +24,10 @@ MEANINGS: Final = {
 }
 
 
+_FIRST: Final = 3
+_LONGEST_ID: Final = 80
+
+
 @dataclass(frozen=True)
 class Joined:
     """Films with status ok that belong to the manifest rows asked for, in the order of the predictions."""
@@ -36,6 +40,8 @@ class Joined:
     in_manifest: int
     matched_by: str
     left_out: tuple[LeftOut, ...]
+    unmatched: tuple[str, ...] = ()
+    """Ids of the predictions that are not in the manifest."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +59,12 @@ class Scored:
     unread_labels: Bools
 
 
-def left_out(counts: dict[str, int]) -> tuple[LeftOut, ...]:
-    """Records of the codes that occur, with their meaning."""
-    return tuple(LeftOut(code=code, n=n, meaning=meaning(code)) for code, n in counts.items() if n)
+def left_out(counts: dict[str, int], unmatched: Sequence[str] = ()) -> tuple[LeftOut, ...]:
+    """Records of the codes that occur, with their meaning; ``unmatched``: ids that are not in the manifest."""
+    first = {"not_in_manifest": tuple(text[:_LONGEST_ID] for text in unmatched[:_FIRST])}
+    return tuple(
+        LeftOut(code=code, n=n, meaning=meaning(code), first=first.get(code, ())) for code, n in counts.items() if n
+    )
 
 
 def meaning(code: str) -> str:
@@ -102,6 +111,8 @@ def join_films(predictions: pd.DataFrame, manifest: pd.DataFrame, *, split: str 
     counts |= dict(sorted(Counter(f"{s}:{r}" for s, r in zip(failed["status"], reasons, strict=True)).items()))
     counts["not_predicted"] = int(wanted.sum() - asked.sum())
 
+    unmatched = tuple(predictions["image_id"].astype(str)[~found])
+
     def side_by_side(rows: Bools) -> pd.DataFrame:
         left = manifest.iloc[place[rows]].reset_index(drop=True)
         right = predictions[rows].reset_index(drop=True).add_prefix("pred_")
@@ -113,7 +124,8 @@ def join_films(predictions: pd.DataFrame, manifest: pd.DataFrame, *, split: str 
         in_predictions=len(predictions),
         in_manifest=int(wanted.sum()),
         matched_by=matched_by,
-        left_out=left_out(counts),
+        left_out=left_out(counts, unmatched),
+        unmatched=unmatched,
     )
 
 

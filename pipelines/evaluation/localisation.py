@@ -8,12 +8,14 @@ import pandas as pd
 
 from pipelines.evaluation.joining import column
 from pipelines.evaluation.lesions import box_array
+from pipelines.evaluation.patients import clusters_of
 from pipelines.evaluation.records import ExampleBox
+from pipelines.statistics.accuracy import Question
 from pipelines.statistics.arrays import Bools
-from pipelines.statistics.estimates import DEFAULT_LEVEL, Estimate
-from pipelines.statistics.proportions import EXACT, clopper_pearson
+from pipelines.statistics.estimates import Estimate
+from pipelines.statistics.shares import share_of_films
 
-METHOD: Final = f"share of true positives whose map peak lies in a true box of the finding, {EXACT}"
+METHOD: Final = "share of true positives whose map peak lies in a true box of the finding"
 
 
 def boxes_of(value: object, finding: str) -> tuple[ExampleBox, ...] | None:
@@ -39,33 +41,38 @@ def inside(peak: tuple[float, float], boxes: Sequence[ExampleBox]) -> bool:
     return any(box.x0 <= peak[0] <= box.x1 and box.y0 <= peak[1] <= box.y1 for box in boxes)
 
 
-def localisation(films: pd.DataFrame, true_positive: Bools, finding: str, level: float = DEFAULT_LEVEL) -> Estimate:
+def localisation(
+    films: pd.DataFrame,
+    true_positive: Bools,
+    finding: str,
+    question: Question | None = None,
+) -> Estimate:
     """Share of true positives whose map peaks inside a true box of the finding.
 
     Args:
         films: joined films; ``boxes`` from the manifest, ``pred_peak_x_<finding>`` and ``pred_peak_y_<finding>``.
         true_positive: ``[films]``, flagged and diseased.
         finding: whose boxes and map.
-        level: confidence level.
+        question: level and choice of interval.
 
     Returns:
-        The exact estimate over the true positives that have both a map peak and at least one true box; the others
-        cannot be judged. Without any, the reason.
+        The estimate over the true positives that have both a map peak and at least one true box; the others cannot be
+        judged. Without any, the reason.
     """
-    hits = judged = 0
+    question = question or Question()
+    hits, judged = np.zeros((2, len(films)), dtype=bool)
     with_box = with_peak = 0
     chosen = films[true_positive]
-    for (_, film), cell in zip(chosen.iterrows(), column(chosen, "boxes"), strict=True):
+    rows = zip(np.flatnonzero(true_positive), chosen.iterrows(), column(chosen, "boxes"), strict=True)
+    for row, (_, film), cell in rows:
         boxes, peak = boxes_of(cell, finding), peak_of(film, finding)
         with_box += bool(boxes)
         with_peak += peak is not None
         if boxes and peak is not None:
-            judged += 1
-            hits += inside(peak, boxes)
-    if judged == 0:
+            judged[row], hits[row] = True, inside(peak, boxes)
+    if not judged.any():
         why = "no true positives" if not len(chosen) else "no boxes were drawn" if not with_box else "no map peaks"
         if with_box and with_peak:
             why = "no true positive has both a box and a map peak"
-        return Estimate.absent(why, method=METHOD, level=level)
-    share = clopper_pearson(hits, judged, level)
-    return share.model_copy(update={"method": METHOD})
+        return Estimate.absent(why, method=METHOD, level=question.level)
+    return share_of_films(hits, judged, clusters_of(films), question, method=METHOD, of="true positives")

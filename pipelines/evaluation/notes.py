@@ -10,19 +10,29 @@ FEW_POSITIVES: Final = 30
 """Below this many positive (or negative) films a note warns about the width of the intervals."""
 
 
-def independence_note(films: int, patients: int | None) -> str:
-    """How films of one patient were treated."""
-    if patients is None:
+def independence_note(films: int, patients: int, intervals: str, known: bool) -> str:
+    """How films of one patient were treated.
+
+    Args:
+        films: films evaluated.
+        patients: different patients; a film of an unknown patient counts as a patient.
+        intervals: ``analytic``, or the kind of bootstrap.
+        known: whether every film's patient is known.
+    """
+    doubt = (
+        ""
+        if known
+        else " Not every film names its patient: those that do not count as one patient each; if some patients among "
+        "them have several films, the intervals are too narrow."
+    )
+    if patients == films:
         return (
-            "Intervals treat films as independent. Not every film names its patient, so whether some patients have "
-            "several films is not known; if they do, the intervals are too narrow."
+            doubt.strip() or "Every film is of a different patient, so films are independent, as the intervals assume."
         )
-    if patients < films:
-        return (
-            f"Intervals treat films as independent, but {films:,} films come from {patients:,} patients: "
-            "the intervals are too narrow."
-        )
-    return "Every film is of a different patient, so films are independent, as the intervals assume."
+    several = f"{films:,} films come from {patients:,} patients"
+    if intervals == "analytic":
+        return f"Intervals treat films as independent, as was asked, but {several}: they are too narrow.{doubt}"
+    return f"{several[0].upper()}{several[1:]}: intervals are from a bootstrap that draws whole patients.{doubt}"
 
 
 def table_notes(joined: Joined, split: str | None, system: str) -> tuple[str, ...]:
@@ -61,7 +71,7 @@ def finding_notes(
     if 0 < fewest < FEW_POSITIVES and fewest < n:
         notes.append(
             f"Only {fewest} {which} film{'s' if fewest > 1 else ''}: read the intervals, not the points; with so few "
-            "films DeLong's interval of the AUROC is itself too narrow."
+            "films the interval of the AUROC is itself too narrow."
         )
     if n and (scored.scores.min() < 0 or scored.scores.max() > 1):
         notes.append(

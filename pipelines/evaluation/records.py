@@ -4,13 +4,20 @@ from typing import Literal, Self
 
 from pydantic import ConfigDict, Field
 
+from pipelines.evaluation.localisation_records import Froc
+from pipelines.evaluation.noninferiority import NonInferiority
 from pipelines.evaluation.operating_point import OperatingPoint
+from pipelines.evaluation.programme import Programme, TargetProfile
+from pipelines.evaluation.subgroup_records import SubgroupColumn
+from pipelines.statistics.accuracy_records import AtTarget, PartialAuroc, Rates, ThresholdTable
+from pipelines.statistics.calibration_records import Calibration, ShiftedCalibration
+from pipelines.statistics.decision import DecisionCurve
 from pipelines.statistics.estimates import Estimate
 from pipelines.statistics.proportions import Confusion
 from pipelines.statistics.record import Record
 from pipelines.version import installed_version
 
-EVALUATION_SCHEMA = "cxr-triage/evaluation/1"
+EVALUATION_SCHEMA = "cxr-triage/evaluation/2"
 
 
 class LeftOut(Record):
@@ -22,6 +29,8 @@ class LeftOut(Record):
     """How many films."""
     meaning: str
     """The code in words."""
+    first: tuple[str, ...] = ()
+    """The first ids, where an id itself is what is wrong: all are in ``unmatched.csv``."""
 
 
 class Films(Record):
@@ -50,6 +59,7 @@ class Cohort(Record):
     splits: dict[str, int]
     views: dict[str, int]
     sexes: dict[str, int]
+    manufacturers: dict[str, int]
     reference_standards: dict[str, int]
     age_years: tuple[float, float, float] | None
     """Median, lowest and highest age; null where no age is known."""
@@ -57,25 +67,39 @@ class Cohort(Record):
     """Films with a known age."""
 
 
-class OperatingResult(Record):
-    """What one threshold does on the films evaluated."""
+class IntentionToRead(Record):
+    """The same threshold with the films that got no score: each counts as referred, as a programme would refer it."""
 
-    threshold: float
-    """A film is flagged where its score is at least this."""
-    source: Literal["locked", "user"]
-    """``locked``: chosen on validation films and kept in the model package; ``user``: given with the command."""
+    without_score: int
+    """Films with a known label that were rejected, failed, or got no usable score."""
+    without_score_positive: int
+    """Diseased films among them."""
+    counts: Confusion
+    sensitivity: Estimate
+    specificity: Estimate
+    flagged: Estimate
+    """Share of all films that are flagged or referred for want of a score."""
+
+
+class OperatingResult(Rates):
+    """What one threshold does on the films evaluated; a film is flagged where its score is at least the threshold."""
+
+    source: Literal["locked", "user", "a_posteriori"]
+    """``locked``: chosen on validation films and kept in the model package; ``user``: given with the command;
+    ``a_posteriori``: chosen on the very films evaluated, shown for comparison only."""
+    purpose: Literal["flag", "rule_out"]
+    """``flag``: films at or above it are referred; ``rule_out``: films below it might be filed without a reader."""
     label: str
     """The source in words, to print beside the numbers."""
     locked: OperatingPoint | None
     """The locked operating point, with the cohort it was chosen on."""
-    counts: Confusion
-    sensitivity: Estimate
-    specificity: Estimate
-    ppv: Estimate
-    """At the prevalence of these films, not of a screening programme."""
-    npv: Estimate
-    """At the prevalence of these films, not of a screening programme."""
-    flagged: Estimate
+    who: TargetProfile
+    """WHO's target profile of a triage test, judged on interval bounds."""
+    programme: Programme
+    """Screening arithmetic at the local prevalence."""
+    non_inferiority: NonInferiority | None
+    """Of the sensitivity; null where no reference was named."""
+    intention_to_read: IntentionToRead
     localisation: Estimate
     """Share of true positives whose map peaks inside a true box of the finding."""
 
@@ -168,12 +192,28 @@ class FindingResult(Record):
     left_out: tuple[LeftOut, ...]
     """Joined films without a known label or a usable score: joined = n + these."""
     prevalence: Estimate
+    intervals: Literal["analytic", "percentile", "bca"]
+    """``analytic``: films are independent; else a bootstrap of patients, wherever the method does not say otherwise."""
     auroc: Estimate
+    partial_auroc: PartialAuroc
+    at_sensitivity: tuple[AtTarget, ...]
+    """Specificity at 0.90, 0.95 and 0.98 sensitivity, each at a threshold chosen on these very films."""
+    at_specificity: tuple[AtTarget, ...]
     control: ControlResult | None
     operating_point: OperatingResult | None
+    other_points: tuple[OperatingResult, ...]
+    """Rule-out points of the model package, and a-posteriori thresholds that were asked for."""
+    thresholds: ThresholdTable
+    """Rates over the range of thresholds, for exploring."""
     roc: RocCurve | None
     """Null where only one class is present."""
     histogram: Histogram | None
+    calibration: Calibration
+    calibration_at_prevalence: ShiftedCalibration | None
+    """At the local prevalence, before and after adjusting the scores to it; null where it has no answer."""
+    decision_curve: DecisionCurve
+    subgroups: tuple[SubgroupColumn, ...]
+    froc: Froc
     examples: Examples
     notes: tuple[str, ...]
     """What a reader must know to read the numbers right."""
@@ -214,18 +254,24 @@ def software_versions() -> dict[str, str]:
     """Versions of this software and of the libraries that compute the numbers."""
     return {
         name: installed_version(name) or "not installed as a package"
-        for name in ("cxr-triage", "numpy", "scipy", "pandas", "scikit-learn")
+        for name in ("cxr-triage", "numpy", "scipy", "pandas", "scikit-learn", "numba", "statsmodels")
     }
 
 
 class Evaluation(Record):
     """One predictions table against one manifest."""
 
-    schema_: Literal["cxr-triage/evaluation/1"] = Field(alias="schema", default="cxr-triage/evaluation/1")
+    schema_: Literal["cxr-triage/evaluation/2"] = Field(alias="schema", default="cxr-triage/evaluation/2")
     title: str
     system: Literal["cxr-triage model", "another system"]
     split: str | None
     level: float
+    local_prevalence: float
+    """Share of diseased people where the system would be used: named by the user, not measured here."""
+    local_prevalence_interval: tuple[float, float] | None
+    replicates: int
+    """Of every bootstrap."""
+    seed: int
     films: Films
     cohort: Cohort
     findings: tuple[FindingResult, ...]

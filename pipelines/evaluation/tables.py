@@ -38,6 +38,7 @@ class PredictionsTable:
     run: Mapping[str, Any] | None = None
     """``run.json``, where there is one."""
     operating_points: Mapping[str, OperatingPoint] = field(default_factory=dict)
+    rule_out_points: Mapping[str, OperatingPoint] = field(default_factory=dict)
     thresholds: Mapping[str, float] = field(default_factory=dict)
     """Thresholds a user gave: not locked."""
     score_text: Mapping[str, str] = field(default_factory=dict)
@@ -110,7 +111,8 @@ def read_predictions(path: Path) -> PredictionsTable:
         digest=file_digest(file),
         folder=file.parent,
         run=run,
-        operating_points=_operating_points(model, file.parent / "run.json"),
+        operating_points=_points(model, "operating_points", file.parent / "run.json"),
+        rule_out_points=_points(model, "rule_out_points", file.parent / "run.json"),
         score_text={finding: f"column p_{finding} (calibrated probability)" for finding in named},
     )
 
@@ -207,15 +209,15 @@ def _read_run(path: Path, model_id: str) -> Mapping[str, Any] | None:
     return dict(run)
 
 
-def _operating_points(model: Mapping[str, Any], path: Path) -> dict[str, OperatingPoint]:
+def _points(model: Mapping[str, Any], key: str, path: Path) -> dict[str, OperatingPoint]:
     points = {}
-    for finding, point in (model.get("operating_points") or {}).items():
+    for finding, point in (model.get(key) or {}).items():
         try:
             points[finding] = OperatingPoint.model_validate(point)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
-            raise PredictionsError(f"{path}: operating point of {finding!r}: {where}: {first['msg']}.") from error
+            raise PredictionsError(f"{path}: {key} of {finding!r}: {where}: {first['msg']}.") from error
     return points
 
 
