@@ -18,6 +18,8 @@ DEFAULT_MINUTES: Final = 10.0
 film. Round numbers to compare systems by, not measurements of any room."""
 
 MINUTES_PER_DAY: Final = 1440.0
+FEWEST_PER_DAY: Final = 0.01
+"""Fewer films than this would let a simulation with a rota step through millions of empty days."""
 Kind = Literal["diseased", "nondiseased", "interrupting"]
 Share = Annotated[float, Strict(), Field(ge=0, le=1)]
 Count = Annotated[int, Strict()]
@@ -121,6 +123,12 @@ class Scenario(Record):
             raise ValueError(
                 f"traffic must lie above 0 and below 1, found {traffic:.6g}{implied}: "
                 "at 1 or more, films arrive faster than they are read and the wait has no limit"
+            )
+        daily = self.arrivals_per_minute * MINUTES_PER_DAY
+        if len(self.reader_steps) > 1 and daily < FEWEST_PER_DAY:
+            raise ValueError(
+                f"rota: found beside {daily:.3g} films a day, expected at least {FEWEST_PER_DAY:g} (a simulation goes "
+                "through every day of it)"
             )
         if self.steady_per_minute < 0:
             raise ValueError(

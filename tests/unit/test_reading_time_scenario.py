@@ -140,6 +140,7 @@ def test_warm_up_grows_with_traffic():
         ({"rota": [{"from": 8, "to": 8, "readers": 1}]}, ["rota.0", "without length"]),
         ({"rota": [{"from": 8, "too": 9, "readers": 1}]}, ["rota.0.too", "from, to, readers"]),
         ({"rota": [{"from": 8, "to": 16, "readers": 2}], "readers": 5}, ["readers", "5", "rota"]),
+        ({"rota": [{"from": 8, "to": 16, "readers": 1}], "traffic": 1e-9}, ["rota", "films a day", "at least 0.01"]),
         ({"arrivals": {"hourly": [1] * 23}}, ["arrivals.hourly", "23", "24"]),
         ({"arrivals": {"hourly": [0] * 24}}, ["arrivals.hourly", "above 0"]),
         ({"arrivals": {"batches": [{"hour": 24, "films": 4}]}}, ["arrivals.batches.0.hour", "24"]),
