@@ -194,7 +194,7 @@ def localisation_statistic(marked: Marked, clusters: Clusters, threshold: float 
     owner = clusters.index
     groups, cut = marked.groups, np.inf if threshold is None else threshold
     counts = _counts(marked, owner, cut)
-    crossings = [_events(marked, owner, normal_films_only) for normal_films_only in (False, True)]
+    cells = _cells(marked, owner)
     films = _ranked(marked.best_score, owner, np.where(marked.normal, -1.0, marked.best_hit))
     normals = np.flatnonzero(marked.normal)
     units = _ranked(
@@ -208,10 +208,8 @@ def localisation_statistic(marked: Marked, clusters: Clusters, threshold: float 
         lesions, hits = sums[:, :groups], sums[:, groups : 2 * groups]
         images, normal, diseased, false_marks, right, wrong, best_right = sums[:, 2 * groups :].T
         total = lesions.sum(axis=1)
-        every, classical = (
-            crossings_of(weights, *events, denominator, np.array(RATES), groups)
-            for events, denominator in zip(crossings, (images, normal), strict=True)
-        )
+        found = crossings_of(weights, *cells, np.column_stack([images, normal]), np.array(RATES), groups)
+        every, classical = found[:, 0], found[:, 1]
         at_rates, at_normal = (_ratio(found.sum(axis=2), total[:, None]) for found in (every, classical))
         single = [
             _ratio(hits.sum(axis=1), total),
@@ -245,6 +243,7 @@ def _ratio(above: Floats, below: Floats) -> Floats:
 def _counts(marked: Marked, owner: NDArray[np.int32], cut: float) -> tuple[Any, Any, Any]:
     """Everything that is a plain sum over patients: its owner, the column it belongs to, and how much it counts."""
     g = marked.groups
+    k = 2 * g + 7
     diseased, normal = np.flatnonzero(~marked.normal), np.flatnonzero(marked.normal)
     hit, flagged = marked.lesion_score >= cut, marked.best_score >= cut
     right = diseased[flagged[diseased]]
@@ -261,18 +260,28 @@ def _counts(marked: Marked, owner: NDArray[np.int32], cut: float) -> tuple[Any, 
     ]
     films = np.concatenate([part[0] for part in parts])
     spread = [np.concatenate([np.broadcast_to(part[i], part[0].shape) for part in parts]) for i in (1, 2)]
-    return owner[films], spread[0].astype(np.int64), spread[1].astype(np.float64)
+    # One entry per patient and column: a patient's marks are added up once, not in every replicate.
+    cell, place = np.unique(owner[films].astype(np.int64) * k + spread[0], return_inverse=True)
+    return cell // k, cell % k, np.bincount(place, weights=spread[1], minlength=len(cell))
 
 
-def _events(marked: Marked, owner: NDArray[np.int32], normal_films_only: bool) -> tuple[Any, Any, Any]:
-    """Hits and false marks by falling score: owner, group of the lesion hit (-1: false mark), last of its score?"""
-    hit = np.isfinite(marked.lesion_score)
-    false = marked.normal[marked.false_film] if normal_films_only else np.ones(len(marked.false_film), dtype=bool)
-    score = np.concatenate([marked.lesion_score[hit], marked.false_score[false]])
-    film = np.concatenate([marked.lesion_film[hit], marked.false_film[false]])
-    kind = np.concatenate([marked.lesion_group[hit], np.full(int(false.sum()), -1, dtype=np.int64)])
-    order = np.argsort(-score, kind="stable")
-    return owner[film[order]], kind[order], _last_of_score(score[order])
+def _cells(marked: Marked, owner: NDArray[np.int32]) -> tuple[Any, Any, Any]:
+    """Hits, false marks on normal films and false marks on lesion films, ordered for `crossings_of`."""
+    hit = np.flatnonzero(np.isfinite(marked.lesion_score))
+    scores = np.unique(marked.lesion_score[hit])  # rising; cells fall
+
+    def ordered(score: Floats, film: Ints) -> tuple[Ints, Any, Ints]:
+        above = len(scores) - np.searchsorted(scores, score, side="right")  # scores of hits above this one
+        cell = np.where(np.isin(score, scores), 2 * above + 1, 2 * above)
+        order = np.argsort(cell, kind="stable")
+        order = order[cell[order] < 2 * len(scores)]
+        return order, owner[film[order]], np.searchsorted(cell[order], np.arange(2 * len(scores) + 1))
+
+    place, who, at = ordered(marked.lesion_score[hit], marked.lesion_film[hit])
+    sides = []
+    for those in (marked.normal[marked.false_film], ~marked.normal[marked.false_film]):
+        sides.append(ordered(marked.false_score[those], marked.false_film[those])[1:])
+    return (who, marked.lesion_group[hit][place], at), sides[0], sides[1]
 
 
 def _ranked(score: Floats, owner: NDArray[np.int32], credit: Floats) -> tuple[Any, Any, Any]:

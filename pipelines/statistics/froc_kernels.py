@@ -14,6 +14,7 @@ from pipelines.statistics.kernels import Weights, compiled
 
 @compiled(parallel=True)
 def weighted_sums(weights: Weights, owner: Any, column: Any, value: Any, k: int) -> Floats:
+    """``[b, k]``: sum of weight times ``value`` by ``column``."""
     sums = np.zeros((weights.shape[0], k))
     for row in numba.prange(weights.shape[0]):
         for i in range(len(owner)):
@@ -23,37 +24,64 @@ def weighted_sums(weights: Weights, owner: Any, column: Any, value: Any, k: int)
 
 @compiled(parallel=True)
 def crossings_of(
-    weights: Weights, owner: Any, kind: Any, last: Any, images: Floats, rates: Floats, groups: int
+    weights: Weights, hits: Any, false_normal: Any, false_lesion: Any, images: Floats, rates: Floats, groups: int
 ) -> Floats:
-    """Weight of the lesions of each group that are hit, ``[b, rates, groups]``, where the curve crosses each rate."""
-    found = np.zeros((weights.shape[0], len(rates), groups))
+    """Weight of the lesions of each group that are hit where the curve crosses each rate.
+
+    With C distinct scores of hits there are 2 C cells, by falling score: between two of them (even) or tied with one
+    (odd). Inside an even cell the curve is level, so only the weight of each cell's false marks matters, not their
+    order; false marks below the last hit do not matter at all.
+
+    Args:
+        weights: ``[b, patients]``
+        hits: (owner, group, first place of each cell and the end ``[2 C + 1]``) of the hits, ordered by cell.
+        false_normal: (owner, places) of the false marks on normal films, likewise.
+        false_lesion: the same of those on lesion films.
+        images: ``[b, 2]``: films, and normal films.
+        rates: false positives per image, rising.
+        groups: number of lesion groups.
+
+    Returns:
+        ``[b, 2, rates, groups]``: false positives on all films, and on normal films only.
+    """
+    hit_owner, hit_group, hit_at = hits
+    found = np.zeros((weights.shape[0], 2, len(rates), groups))
     for row in numba.prange(weights.shape[0]):
-        hits, before = np.zeros(groups), np.zeros(groups)
-        false, false_before, rate = 0.0, 0.0, 0
-        if images[row] == 0:
-            found[row] = np.nan
-            continue
-        for i in range(len(owner)):
-            weight = weights[row, owner[i]]
-            if kind[i] < 0:
-                false += weight
-            else:
-                hits[kind[i]] += weight
-            if not last[i]:
-                continue
-            while rate < len(rates) and false > rates[rate] * images[row]:
-                share = (rates[rate] * images[row] - false_before) / (false - false_before)
-                for group in range(groups):
-                    found[row, rate, group] = before[group] + share * (hits[group] - before[group])
-                rate += 1
-            if rate == len(rates):
-                break
-            before[:] = hits
-            false_before = false
-        while rate < len(rates):
-            found[row, rate] = hits
-            rate += 1
+        now, before = np.zeros(groups), np.zeros(groups)
+        false, rate = np.zeros(2), np.zeros(2, dtype=np.int64)
+        for cell in range(len(hit_at) - 1):
+            more = _weight_of(weights[row], false_normal, cell), _weight_of(weights[row], false_lesion, cell)
+            for i in range(hit_at[cell], hit_at[cell + 1]):
+                now[hit_group[i]] += weights[row, hit_owner[i]]
+            for way, step in enumerate((more[0] + more[1], more[0])):
+                targets = rates * images[row, way]
+                rate[way] = _cross(found[row, way], targets, rate[way], (false[way], step), before, now)
+                false[way] += step
+            before[:] = now
+        for way in range(2):
+            found[row, way, rate[way] :] = now
+            if images[row, way] == 0:
+                found[row, way] = np.nan
     return found
+
+
+@compiled()
+def _weight_of(weights: Any, marks: Any, cell: int) -> int:
+    owner, at = marks
+    total = 0
+    for i in range(at[cell], at[cell + 1]):
+        total += weights[owner[i]]
+    return total
+
+
+@compiled()
+def _cross(found: Any, targets: Any, rate: int, step: Any, before: Any, now: Any) -> int:
+    """Fill in the rates that the curve crosses while false marks of one cell come in; the first not crossed."""
+    false, more = step
+    while rate < len(targets) and false + more > targets[rate]:
+        found[rate] = before + (targets[rate] - false) / more * (now - before)
+        rate += 1
+    return rate
 
 
 @compiled(parallel=True)
