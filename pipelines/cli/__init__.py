@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli import data, model, results, run
+from pipelines.cli import data, model, planning, reading, reading_log, results, run
 from pipelines.cli.console import fail, interruptible, prepare, say
 from pipelines.errors import CxrError
 
@@ -33,6 +33,9 @@ app.command()(interruptible(run.train))
 app.command()(interruptible(run.predict))
 app.command()(interruptible(results.evaluate))
 app.command()(interruptible(results.report))
+app.command("reading-time")(interruptible(reading.reading_time))
+app.command("reading-log")(interruptible(reading_log.reading_log))
+app.command()(interruptible(planning.power))
 app.add_typer(model.model_app, name="model")
 
 

@@ -1,19 +1,39 @@
-"""Verbs about results: ``evaluate``, ``report``."""
+"""Verbs about results: ``evaluate``, ``compare``, ``report``."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipelines.cli.console import note, say
+from pipelines.cli.console import note, progress, say
 from pipelines.cli.data import pairs
+from pipelines.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pipelines.assessment import Proxies
+    from pipelines.reading_time.scenario import Scenario
+
+Manifest = Annotated[Path, typer.Option(help="Manifest with the labels.")]
+Split = Annotated[str | None, typer.Option(help="Only films of this split.")]
+Level = Annotated[float, typer.Option(help="Confidence level of every interval.")]
+Interval = Annotated[
+    str,
+    typer.Option(help="auto (patients drawn where they have several films), analytic, percentile or bca."),
+]
+Replicates = Annotated[int, typer.Option(help="Replicates of every bootstrap.")]
+Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same intervals.")]
+Prevalence = Annotated[
+    float, typer.Option(min=0.0001, max=0.9999, help="Share of diseased people where the system would be used.")
+]
+Margin = Annotated[float, typer.Option(help="How much lower a sensitivity may be and still be non-inferior.")]
 
 
 def evaluate(
     predictions: Annotated[Path, typer.Argument(help="Folder of `cxr predict`, or another system's CSV or Parquet.")],
-    manifest: Annotated[Path, typer.Option(help="Manifest with the labels.")],
+    manifest: Manifest,
     out: Annotated[Path, typer.Option(help="Folder for evaluation.json and its tables.")],
-    split: Annotated[str | None, typer.Option(help="Only films of this split.")] = None,
+    split: Split = None,
     id_column: Annotated[str | None, typer.Option("--id", help="Another system: column that names the film.")] = None,
     score: Annotated[
         list[str] | None,
@@ -22,37 +42,102 @@ def evaluate(
     threshold: Annotated[
         list[str] | None, typer.Option(help="FINDING=NUMBER: used instead of a locked one, and labelled so.")
     ] = None,
-    prevalence: Annotated[
-        float, typer.Option(min=0.0001, max=0.9999, help="Share of diseased people where the system would be used.")
-    ] = 0.1,
+    operating_points: Annotated[
+        Path | None, typer.Option(help="Model package whose locked thresholds are used (after `cxr model lock`).")
+    ] = None,
+    show_threshold: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="FINDING=RULE, such as tb=sensitivity=0.95: also show what a threshold chosen on these films does."
+        ),
+    ] = None,
+    prevalence: Prevalence = 0.1,
+    prevalence_interval: Annotated[str | None, typer.Option(help="LOW,HIGH: what is known of that share.")] = None,
+    costs: Annotated[
+        str | None, typer.Option(help="cxr=NUMBER,xpert=NUMBER[,other=NUMBER][,currency=TEXT]: what a programme pays.")
+    ] = None,
+    reference_sensitivity: Annotated[
+        float | None, typer.Option(help="Sensitivity of what is used today, for a test of non-inferiority.")
+    ] = None,
+    margin: Margin = 0.05,
+    subgroup: Annotated[
+        list[str] | None, typer.Option(help="Column to split films by; may be given several times.")
+    ] = None,
+    attributes: Annotated[
+        Path | None, typer.Option(help="CSV or Parquet with image_id and columns of your own to split by.")
+    ] = None,
+    min_group: Annotated[int, typer.Option(min=1, help="Groups with fewer films get no number.")] = 10,
+    marks: Annotated[
+        Path | None, typer.Option(help="Another system's marks: image_id, finding, score, x, y or x0, y0, x1, y1.")
+    ] = None,
+    hit: Annotated[str, typer.Option(help="When a mark hits: contains, or iou:NUMBER.")] = "contains",
+    interval: Interval = "auto",
+    replicates: Replicates = 2000,
+    level: Level = 0.95,
+    seed: Seed = 1,
+    scenario: Annotated[
+        Path | None, typer.Option(help="Reading room for the waiting times: a YAML from configs/scenarios/.")
+    ] = None,
     traffic: Annotated[
-        float, typer.Option(min=0.01, max=0.99, help="Share of the readers' time taken by all films.")
-    ] = 0.8,
-    minutes: Annotated[float, typer.Option(min=0.01, help="Mean reading time of a film.")] = 10.0,
+        float | None, typer.Option(min=0.01, max=0.99, help="Without --scenario: share of the reader's time taken.")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.01, help="Without --scenario: mean reading time of a film.")
+    ] = None,
     title: Annotated[str | None, typer.Option(help="What was tested, in words.")] = None,
     mlflow: Annotated[bool, typer.Option(help="Log to the MLflow run that made the model.")] = True,
     tracking_uri: Annotated[str | None, typer.Option(help="MLflow store of that run.")] = None,
 ) -> None:
-    """Measure a predictions table against labels: AUROC, sensitivity and specificity, reading-time proxies.
+    """Measure a predictions table against labels: accuracy, calibration, subgroups, localisation, reading time.
 
     FINDING is tb, nodule, or a data set's own label, letter for letter (Nodule, Mass).
 
     Example, another system's scores: `cxr evaluate scores.csv --manifest nih.parquet --id "Image Index"
     --score Nodule=Nodule --score "nodule=max(Nodule,Mass)" --out evaluation`
     """
-    from pipelines.assessment.assess import Proxies, assess
+    from pipelines.assessment.assess import Source, assess
+    from pipelines.evaluation.lock_rule import LockRule
+    from pipelines.evaluation.marks import Criterion, read_marks
+    from pipelines.evaluation.options import Options
+    from pipelines.evaluation.tables import read_attributes
 
-    assessment = assess(
+    options = Options(
+        level=level,
+        interval=interval,  # type: ignore[arg-type]  # Options says what it may be
+        replicates=replicates,
+        seed=seed,
+        prevalence=prevalence,
+        prevalence_interval=_bounds(prevalence_interval),
+        costs=_costs(costs),
+        reference_sensitivity=reference_sensitivity,
+        margin=margin,
+        subgroups=tuple(subgroup) if subgroup else None,
+        attributes=read_attributes(attributes) if attributes else None,
+        min_group=min_group,
+        marks=read_marks(marks) if marks else None,
+        criterion=Criterion.of(hit),
+    )
+    source = Source(
         predictions,
-        manifest,
-        out,
-        split=split,
         id_column=id_column,
         scores=pairs(score or [], "--score"),
-        thresholds=pairs(threshold or [], "--threshold"),
-        proxies=Proxies(prevalence=prevalence, traffic=traffic, minutes=minutes),
-        title=title,
+        thresholds=_numbers(threshold, "--threshold"),
+        package=operating_points,
     )
+    rules = {name: LockRule.parse(rule) for name, rule in pairs(show_threshold or [], "--show-threshold").items()}
+    room = _room(scenario, prevalence, traffic, minutes)
+    with progress("replications of the reading room") as report:
+        assessment = assess(
+            source,
+            manifest,
+            out,
+            split=split,
+            a_posteriori=rules,
+            options=options,
+            room=room,
+            title=title,
+            report=report,
+        )
     for line in assessment.lines:
         say(line)
     note(f"wrote {out}")
@@ -65,6 +150,59 @@ def evaluate(
             note(f"logged to MLflow run {run_id} as evaluation/{name}")
         else:
             note(f"not logged to MLflow: no store with run {run_id} found; name one with --tracking-uri")
+
+
+def _numbers(texts: Sequence[str] | None, flag: str) -> dict[str, float]:
+    found = {}
+    for name, text in pairs(list(texts or []), flag).items():
+        try:
+            found[name] = float(text)
+        except ValueError as error:
+            raise ConfigError(f"{flag} {name}: found {text!r}, expected a number.") from error
+    return found
+
+
+def _bounds(text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"--prevalence-interval: found {text!r}, expected LOW,HIGH such as 0.05,0.15.") from error
+    return low, high
+
+
+def _costs(text: str | None) -> Any:
+    """``cxr=2,xpert=10`` as `pipelines.evaluation.programme.Costs`."""
+    if text is None:
+        return None
+    from pipelines.evaluation.programme import Costs
+
+    given: dict[str, Any] = dict(pairs(text.split(","), "--costs"))
+    currency = given.pop("currency", "")
+    expected = f"--costs: found {text!r}, expected cxr=NUMBER,xpert=NUMBER[,other=NUMBER][,currency=TEXT]."
+    if not {"cxr", "xpert"} <= set(given) or set(given) - {"cxr", "xpert", "other"}:
+        raise ConfigError(expected)
+    try:
+        numbers = {name: float(value) for name, value in given.items()}
+    except ValueError as error:
+        raise ConfigError(expected) from error
+    return Costs(**numbers, currency=currency)
+
+
+def _room(
+    scenario: Path | None, prevalence: float, traffic: float | None, minutes: float | None
+) -> "Scenario | Proxies":
+    from pipelines.assessment import Proxies
+    from pipelines.reading_time.scenario_file import read_scenario
+
+    if scenario is None:
+        given = {"traffic": traffic, "minutes": minutes}
+        return Proxies(prevalence=prevalence, **{key: value for key, value in given.items() if value is not None})
+    for name, value in (("--traffic", traffic), ("--minutes", minutes)):
+        if value is not None:
+            raise ConfigError(f"{name}: the reading room is that of {scenario}; change it there.")
+    return read_scenario(scenario)
 
 
 def report(

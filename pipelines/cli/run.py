@@ -71,6 +71,9 @@ def train(
             point.specificity.text(),
         )
     show(rows)
+    for summary in result.findings:
+        if summary.rule_out_point is not None:
+            say(f"{summary.finding}: below {summary.rule_out_point.threshold:.4f}, {summary.rule_out_point.rule}")
     say(f"package {settings.out / result.package} (model {result.model_id})")
     say(f"weights of epoch {result.best_epoch} of {result.epochs}")
     if result.registered is not None:

@@ -117,6 +117,25 @@ def read_predictions(path: Path) -> PredictionsTable:
     )
 
 
+def read_attributes(path: Path) -> pd.DataFrame:
+    """Read a user's own columns of films, to split by.
+
+    Args:
+        path: CSV, CSV.gz or Parquet with ``image_id`` (as in the manifest, or matched as ids of predictions are) and at
+            least one other column.
+
+    Raises:
+        PredictionsError: a missing file or column, no rows, empty or duplicated ids.
+    """
+    frame = read_table(path, text_columns=("image_id",))
+    if "image_id" not in frame.columns or len(frame.columns) < 2:
+        raise PredictionsError(f"{path}: expected column image_id and others, found {_columns(frame)}.")
+    if frame.empty:
+        raise PredictionsError(f"{path}: the table has no rows.")
+    check_ids(frame["image_id"], "image_id", path)
+    return frame
+
+
 def check_predictions(frame: pd.DataFrame, name: object = "predictions") -> None:
     """Check this project's table.
 

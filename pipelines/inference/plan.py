@@ -61,13 +61,16 @@ def make_plan(films: Sequence[FilmInput], predictor: Predictor, *, heatmaps: boo
     """Return the plan of a run over these films."""
     package = predictor.package
     versions = package_versions()
+    rule_out = {key: dict(point) for key, point in package.rule_out_points.items()}
     return Plan(
         model={
             "model_id": package.model_id,
             # Not part of model_id, but they decide flags, classes and control scores.
             "operating_points": json_digest({key: dict(point) for key, point in package.operating_points.items()}),
             "control": json_digest(dict(package.control)),
-        },
+        }
+        # Named only where there are any, so that folders from before they existed keep their plan.
+        | ({"rule_out_points": json_digest(rule_out)} if rule_out else {}),
         inputs={"films": len(films), "digest": list_digest(films)},
         settings={
             "device": predictor.device.type,
@@ -176,9 +179,14 @@ def _refuse_changes(shown: str, earlier: Mapping[str, Any], now: Mapping[str, An
 
 
 def _change(key: str, before: object, after: object) -> str:
-    if key in ("inputs.digest", "model.operating_points", "model.control"):
-        names = {"inputs.digest": "the list of films", "model.control": "the model's control"}
-        return f"{names.get(key, 'the operating points')} changed"
+    names = {
+        "inputs.digest": "the list of films",
+        "model.operating_points": "the operating points",
+        "model.rule_out_points": "the rule-out points",
+        "model.control": "the model's control",
+    }
+    if key in names:
+        return f"{names[key]} changed"
     return f"{key} was {before}, is {after}"
 
 
