@@ -57,7 +57,7 @@ def _print(result: "RoomReadingTime") -> None:
         say(room.title)
     for name, share in (("sensitivity", accuracy.sensitivity), ("specificity", accuracy.specificity)):
         say(f"{name} {share.value:g}, as given" if share.low is None else f"{name} {share.text()}")
-    readers = f"{room.mean_readers:g} on average" if room.rota else f"{room.readers}"
+    readers = f"up to {room.readers}, {room.mean_readers:.3g} on average" if room.rota else f"{room.readers}"
     hourly = 60 * room.arrivals_per_minute
     say(f"traffic {room.traffic_value:.4g}; readers {readers}; {room.discipline}; {hourly:.4g} films an hour")
     _print_theory(result.theory)

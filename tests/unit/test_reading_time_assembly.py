@@ -11,7 +11,7 @@ import typer
 from scipy import stats
 from typer.testing import CliRunner
 
-from pipelines.assessment.assess import assess
+from pipelines.assessment.assess import Source, assess
 from pipelines.assessment.proxies import Proxies, read_reading_time
 from pipelines.assessment.reading import reading_time, waiting_table, write_reading_time
 from pipelines.assessment.reading_records import RoomReadingTime
@@ -173,15 +173,8 @@ def folder(tmp_path_factory):
     manifest.to_csv(base / "manifest.csv", index=False)
     scores = np.clip(0.4 * tb + 0.6 * rng.random(n), 0, 1)
     pd.DataFrame({"film": manifest["image_id"], "tb": scores, "other": 1 - scores}).to_csv(base / "s.csv", index=False)
-    assess(
-        base / "s.csv",
-        base / "manifest.csv",
-        base / "evaluation",
-        id_column="film",
-        scores={"tb": "tb", "nodule": "other"},
-        thresholds={"tb": 0.4},
-        proxies=Proxies(prevalence=0.2, traffic=0.7),
-    )
+    source = Source(base / "s.csv", "film", {"tb": "tb", "nodule": "other"}, {"tb": 0.4})
+    assess(source, base / "manifest.csv", base / "evaluation", room=Proxies(prevalence=0.2, traffic=0.7))
     return base
 
 
