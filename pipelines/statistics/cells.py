@@ -19,7 +19,8 @@ from pipelines.statistics.resampling import Clusters
 _ITERATIONS: Final = 40
 _LONGEST_STEP: Final = 4.0
 """Newton steps that would move a linear predictor further are shortened."""
-_CONVERGED: Final = 1e-9
+_CONVERGED: Final = 1e-5
+"""The last step moves no linear predictor further than this; Newton's next one would move it by its square."""
 
 Ints = NDArray[np.int64]
 

@@ -12,7 +12,7 @@ from pipelines.statistics.cells import Cells, Ints, Sums, logistic_fits
 from pipelines.statistics.kernels import Weights
 from pipelines.statistics.resampling import Clusters
 
-MOST_CELLS: Final = 1024
+MOST_CELLS: Final = 512
 GRID: Final = 60
 _ROWS: Final = 128
 """Replicates handled at once: a few hundred floats per cell and replicate stay below some tens of MiB."""
@@ -54,6 +54,16 @@ def equal_width_starts(ranked: Floats, bins: int) -> Floats:
     edges = np.linspace(0, 1, bins + 1)[1:-1]
     inside = np.searchsorted(edges, ranked, side="left")
     return ranked[np.r_[True, np.diff(inside) > 0]]
+
+
+def _fine_starts(ranked: Floats) -> Floats:
+    """Smallest score of each of up to `MOST_CELLS` cells: half of equal count, half of equal width in the logit.
+
+    Cells of equal count alone would be wide where scores are rare, and far scores have leverage.
+    """
+    logits = special.logit(clipping(ranked)[0])
+    even = np.searchsorted(logits, np.linspace(logits[0], logits[-1], MOST_CELLS // 2))
+    return np.union1d(equal_count_starts(ranked, MOST_CELLS // 2), ranked[np.minimum(even, len(ranked) - 1)])
 
 
 def spline_knots(logits: Floats) -> Floats:
@@ -104,7 +114,7 @@ class Reliability:
 
     def _block(self, sums: Sums) -> Floats:
         sums = reweighted(sums, self.prevalence)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             parts = (*self._shares(sums), self._recalibration(sums), self._observed(sums), self._curve(sums))
             return np.concatenate(parts, axis=1)
 
@@ -200,7 +210,7 @@ def layout(truth: Bools, scores: Floats, clusters: Clusters, *, bins: int, preva
     ranked = np.sort(scores)
     values = np.unique(ranked)
     count, width = equal_count_starts(ranked, bins), equal_width_starts(ranked, bins)
-    fine = values if len(values) <= MOST_CELLS else equal_count_starts(ranked, MOST_CELLS)
+    fine = values if len(values) <= MOST_CELLS else _fine_starts(ranked)
     edges = np.unique(np.concatenate([count, width, fine]))
     cells = Cells.of(truth, scores, clusters, edges)
     logit = special.logit(clipping(scores)[0])

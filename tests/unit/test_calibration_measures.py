@@ -93,7 +93,7 @@ def test_many_values_are_cut_into_cells_without_visible_loss():
     labels, scores = films(6000)
     clusters = Clusters.of(None, 6000)
     found = layout(labels.astype(bool), scores, clusters, bins=10, prevalence=None)
-    assert len(found.logits) < 1200
+    assert len(found.logits) < 600
     weights = draw(6000, 9, 0, 3)
     for row, drawn in zip(found(weights), weights, strict=True):
         logit = sm.add_constant(special.logit(scores))
