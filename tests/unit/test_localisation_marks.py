@@ -211,7 +211,8 @@ def test_the_share_of_true_positives_keeps_its_answer_and_survives_a_box_without
     ]
     scored = films(rows)
     found = localisation(scored.films, scored.labels, "nodule")
-    assert (found.value, found.n, found.method) == (0.5, 2, METHOD)
+    assert (found.value, found.n) == (0.5, 2)
+    assert found.method.startswith(METHOD)
     assert boxes_of(rows[0][1], "nodule") == (ExampleBox(x0=0, y0=0, x1=9, y1=9),)
     assert inside((9.0, 0.0), boxes_of(rows[0][1], "nodule"))
     assert boxes_of(None, "nodule") is None
