@@ -227,7 +227,7 @@ def test_separation_and_other_degenerate_films_are_named():
     assert "one class only" in alone.scaled_brier.why
     assert alone.observed_expected.value == 0
     zeros = calibration(labels, np.zeros(20), plan=FEW)
-    assert zeros.observed_expected.why == "all scores are 0"
+    assert "add up to" in zeros.observed_expected.why
     assert "no variance" in zeros.spiegelhalter_z.why
     one = calibration([1], [0.4], plan=FEW)
     assert one.brier.value == pytest.approx(0.36)
