@@ -211,7 +211,7 @@ def _estimates(
         "intercept": missing,
         "slope": missing or ("all scores are equal" if np.ptp(score) == 0 else None) or _separation(truth, score),
         "observed_expected": "the scores add up to (nearly) 0",
-        "spiegelhalter_z": "all scores are 0, 0.5 or 1: the test has no variance",
+        "spiegelhalter_z": "all scores are (nearly) 0, 0.5 or 1: the test has no variance",
     }
     weighted = "" if prevalence is None else f", films weighted to a prevalence of {prevalence:g}"
 

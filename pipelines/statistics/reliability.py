@@ -146,7 +146,7 @@ class Reliability:
             brier - (reliability - resolution + uncertainty),
             1 - brier / np.where(uncertainty > 0, uncertainty, np.nan),
             positives / np.where(expected > 1e-9, expected, np.nan),
-            excess / np.sqrt(np.where(variance > 0, variance, np.nan)),
+            excess / np.sqrt(np.where(variance > 1e-12, variance, np.nan)),
         ]
         return (np.stack(columns, axis=1),)
 
