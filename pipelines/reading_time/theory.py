@@ -20,7 +20,7 @@ and Buzen (Performance Evaluation Review 12 (1984) 34) with that of Lee and Long
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from pipelines.reading_time.scenario import Kind, Scenario
@@ -155,16 +155,31 @@ def _waits(streams: Sequence[_Stream], readers: int, *, preemptive: bool) -> lis
     if not preemptive:
         scale = _scale(readers, _load(streams))
         return [scale * wait for wait in one]
-    waits, before = [0.0] * len(streams), 0.0
+    waits = [0.0] * len(streams)
     for level in sorted({stream.level for stream in streams}):
-        up_to = [i for i, stream in enumerate(streams) if stream.level <= level]
-        here = [i for i in up_to if streams[i].level == level]
-        total = _scale(readers, _load([streams[i] for i in up_to])) * sum(streams[i].rate * one[i] for i in up_to)
-        fast = sum(streams[i].rate * one[i] for i in here)
-        for i in here:
-            waits[i] = one[i] * (total - before) / fast if fast > 0 else 0.0
-        before = total
+        before = [stream for stream in streams if stream.level < level]
+        here = _noticeable([stream for stream in streams if stream.level == level], before, readers)
+        fast = _one_reader([*before, *here], readers, preemptive=True)
+        total = sum(stream.rate * wait for stream, wait in zip([*before, *here], fast, strict=True))
+        ahead = sum(stream.rate * wait for stream, wait in zip(before, fast[: len(before)], strict=True))
+        change = _scale(readers, _load([*before, *here])) * total - _scale(readers, _load(before)) * ahead
+        scale = change / (total - ahead) if total > ahead else 0.0
+        for i, stream in enumerate(streams):
+            if stream.level == level:
+                waits[i] = scale * one[i]
     return waits
+
+
+def _noticeable(here: list[_Stream], before: Sequence[_Stream], readers: int) -> list[_Stream]:
+    """A level so rare that its part of a total drowns in rounding, made just frequent enough to be subtracted.
+
+    The waits move by less than a millionth.
+    """
+    load, others = _load(here), _load(before)
+    least = min(1e-7 * others, 1e-3 * (readers - others))
+    if load == 0 or load >= least:
+        return here
+    return [replace(stream, rate=stream.rate / load * least) for stream in here]
 
 
 def _one_reader(streams: Sequence[_Stream], speed: int, *, preemptive: bool) -> list[float]:
