@@ -15,6 +15,7 @@ from pipelines.errors import ConfigError, PredictionsError
 from pipelines.evaluation.evaluator import (
     check_own_flags,
     evaluate_joined,
+    system_of,
     table_settings,
     table_thresholds,
     with_attributes,
@@ -164,7 +165,7 @@ def assess_table(
         joined,
         table.findings,
         table_settings(table, split=split, options=options, thresholds=thresholds or table_thresholds(table)),
-        system="another system" if table.foreign else "cxr-triage model",
+        system=system_of(table),
         title=title or f"Evaluation of {named}",
         provenance=provenance,
     )

@@ -1,6 +1,6 @@
 """Statistics over a predictions table: numpy, scipy and scikit-learn only, no torch."""
 
-from pipelines.evaluation.evaluator import evaluate
+from pipelines.evaluation.evaluator import evaluate, evaluate_table
 from pipelines.evaluation.files import read_evaluation, write_evaluation
 from pipelines.evaluation.operating_point import OperatingPoint, lock_operating_point
 from pipelines.evaluation.records import Evaluation
@@ -19,6 +19,7 @@ __all__ = [
     "clopper_pearson",
     "confusion",
     "evaluate",
+    "evaluate_table",
     "lock_operating_point",
     "read_evaluation",
     "read_foreign_predictions",

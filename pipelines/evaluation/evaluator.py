@@ -1,6 +1,7 @@
 """One predictions table against one manifest: every number with n and an interval."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -111,6 +112,51 @@ def evaluate_joined(
         notes=table_notes(joined, settings.split, system),
         provenance=provenance or Provenance.empty(),
     )
+
+
+def evaluate_table(
+    table: PredictionsTable,
+    manifest: pd.DataFrame,
+    *,
+    split: str | None = None,
+    thresholds: Thresholds | None = None,
+    options: Options | None = None,
+    title: str = "Evaluation",
+    control: Mapping[str, Estimate] | None = None,
+    provenance: Provenance | None = None,
+) -> Evaluation:
+    """Evaluate a table as `read_predictions` or `read_foreign_predictions` gave it; arguments as for `evaluate`.
+
+    Args:
+        table: the predictions.
+        manifest: the reference.
+        split: which films.
+        thresholds: None takes those that came with the table.
+        options: what else is asked for.
+        title: what was tested, in words.
+        control: as for `evaluate`.
+        provenance: as for `evaluate`.
+
+    Raises:
+        PredictionsError: as for `evaluate`, and flags that contradict the thresholds in ``run.json``.
+    """
+    wanted = options or Options()
+    joined = join_films(table.frame, with_attributes(manifest, wanted.attributes), split=split)
+    check_own_flags(table, joined)
+    settings = table_settings(table, split=split, options=wanted, thresholds=thresholds or table_thresholds(table))
+    return evaluate_joined(
+        joined,
+        table.findings,
+        replace(settings, control=dict(control or {})),
+        system=system_of(table),
+        title=title,
+        provenance=provenance,
+    )
+
+
+def system_of(table: PredictionsTable) -> System:
+    """Whether a table is of a model of this project."""
+    return "another system" if table.foreign else "cxr-triage model"
 
 
 def table_settings(table: PredictionsTable, *, split: str | None, options: Options, thresholds: Thresholds) -> Settings:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pipelines.assessment.assess import Proxies, assess, assess_table
+from pipelines.assessment.assess import Proxies, Source, assess, assess_table
 from pipelines.assessment.proxies import read_reading_time
 from pipelines.errors import ConfigError, EvaluationError
 from pipelines.evaluation.operating_point import lock_operating_point
@@ -300,7 +300,7 @@ def test_rooms_that_cannot_be_are_refused_before_writing(tmp_path):
     manifest, predictions = cohort()
     table = write_predictions(tmp_path / "p", predictions, heatmaps=False)
     with pytest.raises(ConfigError, match="traffic"):
-        assess_table(table, manifest, tmp_path / "e", proxies=Proxies(traffic=1.0))
+        assess_table(table, manifest, tmp_path / "e", room=Proxies(traffic=1.0))
     assert not (tmp_path / "e").exists()
     with pytest.raises(EvaluationError, match=r"no evaluation\.json"):
         write_report(tmp_path / "e", tmp_path / "r.html")
@@ -310,18 +310,15 @@ def test_from_files_on_disk(tmp_path):
     manifest, predictions = cohort()
     write_manifest(manifest, tmp_path / "manifest.parquet")
     write_predictions(tmp_path / "p", predictions)
-    ours = assess(tmp_path / "p", tmp_path / "manifest.parquet", tmp_path / "e", split="test")
+    ours = assess(Source(tmp_path / "p"), tmp_path / "manifest.parquet", tmp_path / "e", split="test")
     assert ours.evaluation.findings[0].operating_point.source == "locked"
     assert ours.mlflow_run_id is None
     assert any("AUROC" in line for line in ours.lines)
     predictions.to_csv(tmp_path / "other.csv", index=False)
     theirs = assess(
-        tmp_path / "other.csv",
+        Source(tmp_path / "other.csv", "image_id", {"tb": "p_tb"}, {"tb": 0.5}),
         tmp_path / "manifest.parquet",
         tmp_path / "e2",
-        id_column="image_id",
-        scores={"tb": "p_tb"},
-        thresholds={"tb": "0.5"},
     )
     point = theirs.evaluation.findings[0].operating_point
     assert (point.source, point.counts) == ("user", ours.evaluation.findings[0].operating_point.counts)
@@ -332,8 +329,7 @@ def test_from_files_on_disk(tmp_path):
     [
         ({"id_column": "image_id"}, "--id without --score"),
         ({"scores": {"tb": "p_tb"}}, "--score without --id"),
-        ({"thresholds": {"tb": "high"}}, "--threshold tb: found 'high'"),
-        ({"thresholds": {"mass": "0.5"}}, "--threshold mass: the predictions have tb, nodule"),
+        ({"thresholds": {"mass": 0.5}}, "--threshold mass: the predictions have tb, nodule"),
     ],
 )
 def test_wrong_options_are_named(tmp_path, more, match):
@@ -341,4 +337,4 @@ def test_wrong_options_are_named(tmp_path, more, match):
     write_manifest(manifest, tmp_path / "m.parquet")
     write_predictions(tmp_path / "p", predictions, heatmaps=False)
     with pytest.raises(ConfigError, match=match):
-        assess(tmp_path / "p", tmp_path / "m.parquet", tmp_path / "e", **more)
+        assess(Source(tmp_path / "p", **more), tmp_path / "m.parquet", tmp_path / "e")

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from models import load_package
 from models.explain import map_peaks
 from models.typicality import tolerance_limit
-from pipelines.assessment.assess import assess
+from pipelines.assessment.assess import Source, assess
 from pipelines.config import TrainConfig, dump_config
 from pipelines.errors import ConfigError, ManifestError
 from pipelines.evaluation.control import control_scores, thumbnail_features
@@ -149,7 +149,7 @@ def test_an_evaluation_is_logged_to_the_run_that_made_the_model(
     films, store = finished.data[0].manifest.parent, finished.out.parent
     inputs = collect_inputs([finished.data[0].manifest], root=films, split="val")
     predict_films(inputs, finished.out / "package", store / "predictions", workers=0)
-    assessment = assess(store / "predictions", finished.data[0].manifest, store / "evaluation", split="val")
+    assessment = assess(Source(store / "predictions"), finished.data[0].manifest, store / "evaluation", split="val")
     run_id = (finished.out / "mlflow_run_id").read_text().strip()
     assert assessment.mlflow_run_id == run_id
     # A store without that run lies nearer: it is passed over.

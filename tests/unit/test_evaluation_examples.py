@@ -18,7 +18,8 @@ def only_example(folder: Path, **columns: object):
     row = {"pred_image_id": "a/1", "rows": 400, "columns": 300, "pred_peak_x_tb": 20.0, "pred_peak_y_tb": 390.0}
     row["boxes"] = [{"finding": "tb", "x0": 10.0, "y0": 350.0, "x1": 40.0, "y1": 395.0}]
     films = pd.DataFrame([row | columns])
-    scored = Scored(films, np.array([True]), np.array([0.9]), (), "radiologist")
+    nothing = films.iloc[:0], np.zeros(0, dtype=bool)
+    scored = Scored(films, np.array([True]), np.array([0.9]), (), "radiologist", *nothing)
     (example,) = choose_examples(scored, "tb", 0.5, folder).films
     return example
 

@@ -23,15 +23,19 @@ from pipelines.evaluation.control import (
     thumbnail_features,
 )
 from pipelines.evaluation.evaluator import evaluate, evaluate_table
-from pipelines.evaluation.files import metrics_table, provenance_of, read_evaluation, write_evaluation
+from pipelines.evaluation.files import provenance_of, read_evaluation, write_evaluation
 from pipelines.evaluation.localisation import inside
 from pipelines.evaluation.operating_point import lock_operating_point
+from pipelines.evaluation.options import Options
+from pipelines.evaluation.points import Thresholds
 from pipelines.evaluation.records import ExampleBox
 from pipelines.evaluation.summary import summary_lines
 from pipelines.evaluation.tables import read_foreign_predictions, read_predictions, read_table
+from pipelines.evaluation.tidy import metrics_table
 from pipelines.statistics.estimates import Estimate
 
 MODEL = "model-a"
+FEW = Options(replicates=200)
 
 
 def make_manifest(n=40, **more):
@@ -69,7 +73,9 @@ def point(finding="tb", model_id=MODEL):
 
 
 def run(predictions, manifest, **more):
-    return evaluate(predictions, manifest, **({"findings": ("tb", "nodule")} | more))
+    known = {"locked": more.pop("operating_points", {}), "given": more.pop("thresholds", {})}
+    asked = {"findings": ("tb", "nodule"), "thresholds": Thresholds(**known), "options": FEW}
+    return evaluate(predictions, manifest, **(asked | more))
 
 
 def codes(items):
@@ -126,7 +132,7 @@ def test_one_class_and_no_films_have_named_answers():
     assert empty.findings[0].histogram is None
 
 
-def test_a_threshold_of_another_model_is_refused():
+def test_a_threshold_of_another_model_is_refused(tmp_path):
     manifest = make_manifest()
     predictions = make_predictions(manifest)
     with pytest.raises(PredictionsError, match="locked to model_id 'model-b'"):
@@ -134,8 +140,12 @@ def test_a_threshold_of_another_model_is_refused():
     with pytest.raises(PredictionsError, match="locked for 'nodule'"):
         run(predictions, manifest, operating_points={"tb": point("nodule")})
     predictions.loc[0, "flag_tb"] = not predictions.loc[0, "flag_tb"]
+    table = read_predictions(write_run(tmp_path / "run", predictions, {"tb": point()}))
     with pytest.raises(PredictionsError, match="flag_tb' contradicts the locked threshold"):
-        run(predictions, manifest, operating_points={"tb": point()})
+        evaluate_table(table, manifest, options=FEW)
+    # Locked anew after the table was made: its flags are of the old threshold, and nobody's fault.
+    again = run(predictions, manifest, operating_points={"tb": point()})
+    assert again.findings[0].operating_point.source == "locked"
 
 
 def test_locked_and_given_thresholds_are_told_apart():
@@ -193,7 +203,7 @@ def test_foreign_ids_are_matched_and_the_way_is_said(tmp_path, form, how, suffix
     scores = np.random.default_rng(5).random(40) * 7 - 3
     frame = pd.DataFrame({"name": [form.format(f"f{i:03d}") for i in range(40)], "a": scores, "b": scores[::-1]})
     table = foreign(tmp_path, frame, suffix, scores={"Nodule": "a", "nodule": "max(a, b)"}, thresholds={"Nodule": 1.0})
-    found = evaluate_table(table, manifest)
+    found = evaluate_table(table, manifest, options=FEW)
     native, union = found.findings
     assert found.films.matched_by == how
     assert found.system == "another system"
@@ -208,21 +218,21 @@ def test_foreign_ids_are_matched_and_the_way_is_said(tmp_path, form, how, suffix
 def test_stems_match_when_a_file_name_lost_its_suffix(tmp_path):
     manifest = make_manifest(path=[f"a/x.{i}.png" for i in range(40)])
     table = foreign(tmp_path, pd.DataFrame({"name": [f"x.{i}" for i in range(40)], "a": np.linspace(0, 1, 40)}))
-    assert evaluate_table(table, manifest).films.matched_by == "the file name of path without its suffix"
+    assert evaluate_table(table, manifest, options=FEW).films.matched_by == "the file name of path without its suffix"
 
 
 def test_numeric_ids_keep_their_leading_zeros(tmp_path):
     manifest = make_manifest()
     manifest["image_id"] = [f"set/{i:05d}" for i in range(40)]
     table = foreign(tmp_path, pd.DataFrame({"name": [f"{i:05d}" for i in range(40)], "a": np.linspace(0, 1, 40)}))
-    assert evaluate_table(table, manifest).films.joined == 40
+    assert evaluate_table(table, manifest, options=FEW).films.joined == 40
 
 
 def test_an_ambiguous_file_name_is_refused(tmp_path):
     manifest = make_manifest(path=["a/same.png"] * 2 + [f"a/{i}.png" for i in range(38)])
     frame = pd.DataFrame({"name": ["same.png", "1.png"], "a": [0.1, 0.2]})
     with pytest.raises(PredictionsError, match=r"1 ids of the predictions match several films .*same\.png"):
-        evaluate_table(foreign(tmp_path, frame), manifest)
+        evaluate_table(foreign(tmp_path, frame), manifest, options=FEW)
 
 
 @pytest.mark.parametrize(
@@ -259,12 +269,15 @@ def test_foreign_missing_scores_are_counted_and_unknown_findings_refused(tmp_pat
     manifest = make_manifest()
     frame = pd.DataFrame({"name": manifest["image_id"], "a": np.linspace(0, 1, 40)})
     frame.loc[[3, 4], "a"] = [np.nan, np.inf]
-    found = evaluate_table(foreign(tmp_path, frame), manifest).findings[0]
+    found = evaluate_table(foreign(tmp_path, frame), manifest, options=FEW).findings[0]
     assert codes(found.left_out) == {"score_missing": 2}
     with pytest.raises(EvaluationError, match=r"'Tumor' is neither a label column .*Hernia, Mass, Nodule"):
-        evaluate_table(foreign(tmp_path, frame, scores={"Tumor": "a"}), manifest)
+        evaluate_table(foreign(tmp_path, frame, scores={"Tumor": "a"}), manifest, options=FEW)
     manifest.loc[0, "native_labels"] = None
-    assert codes(evaluate_table(foreign(tmp_path, frame), manifest).findings[0].left_out)["label_unknown"] == 1
+    assert (
+        codes(evaluate_table(foreign(tmp_path, frame), manifest, options=FEW).findings[0].left_out)["label_unknown"]
+        == 1
+    )
 
 
 def write_run(folder, predictions, points, model_id=MODEL):
@@ -287,7 +300,7 @@ def test_a_predictions_folder_brings_its_operating_points(tmp_path):
     folder = write_run(tmp_path / "predictions", predictions, {"tb": point()})
     table = read_predictions(folder)
     assert (table.findings, table.operating_points) == (("tb", "nodule"), {"tb": point()})
-    found = evaluate_table(table, manifest)
+    found = evaluate_table(table, manifest, options=FEW)
     assert found.findings[0].operating_point.locked == point()
     predictions.to_csv(tmp_path / "only.csv", index=False)
     alone = read_predictions(tmp_path / "only.csv")
@@ -454,10 +467,10 @@ def test_written_evaluations_come_back_and_hold_no_absolute_path(tmp_path):
     table = read_predictions(write_run(tmp_path / "run", make_predictions(manifest), {"tb": point()}))
     out = tmp_path / "evaluation"
     provenance = provenance_of(table, out, manifest_digest="digest")
-    found = evaluate_table(table, manifest, provenance=provenance)
+    found = evaluate_table(table, manifest, options=FEW, provenance=provenance)
     written = write_evaluation(found, out)
     assert read_evaluation(out) == written == found
-    assert json.loads((out / "evaluation.json").read_text())["schema"] == "cxr-triage/evaluation/1"
+    assert json.loads((out / "evaluation.json").read_text())["schema"] == "cxr-triage/evaluation/2"
     assert found.provenance.predictions_folder == "../run"
     everything = "".join(path.read_text() for path in out.iterdir() if path.is_file())
     assert str(tmp_path) not in everything
