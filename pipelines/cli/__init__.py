@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli import data, model, planning, reading, reading_log, results, run
+from pipelines.cli import comparing, data, model, planning, reading, reading_log, results, run
 from pipelines.cli.console import fail, interruptible, prepare, say
 from pipelines.errors import CxrError
 
@@ -32,6 +32,7 @@ app.add_typer(data.manifest_app, name="manifest")
 app.command()(interruptible(run.train))
 app.command()(interruptible(run.predict))
 app.command()(interruptible(results.evaluate))
+app.command()(interruptible(comparing.compare))
 app.command()(interruptible(results.report))
 app.command("reading-time")(interruptible(reading.reading_time))
 app.command("reading-log")(interruptible(reading_log.reading_log))

@@ -1,4 +1,4 @@
-"""Verbs about results: ``evaluate``, ``compare``, ``report``."""
+"""Verbs about results: ``evaluate``, ``report``."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -121,7 +121,7 @@ def evaluate(
         predictions,
         id_column=id_column,
         scores=pairs(score or [], "--score"),
-        thresholds=_numbers(threshold, "--threshold"),
+        thresholds=numbers(threshold, "--threshold"),
         package=operating_points,
     )
     rules = {name: LockRule.parse(rule) for name, rule in pairs(show_threshold or [], "--show-threshold").items()}
@@ -152,7 +152,7 @@ def evaluate(
             note(f"not logged to MLflow: no store with run {run_id} found; name one with --tracking-uri")
 
 
-def _numbers(texts: Sequence[str] | None, flag: str) -> dict[str, float]:
+def numbers(texts: Sequence[str] | None, flag: str) -> dict[str, float]:
     found = {}
     for name, text in pairs(list(texts or []), flag).items():
         try:

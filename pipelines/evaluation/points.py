@@ -20,6 +20,7 @@ from pipelines.evaluation.options import Options
 from pipelines.evaluation.patients import clusters_of
 from pipelines.evaluation.programme import (
     Programme,
+    TargetProfile,
     programme_from_counts,
     programme_from_estimates,
     programme_from_sample,
@@ -88,7 +89,8 @@ def thresholds_for(
         if chosen.threshold is None:
             notes.append(chosen.sentence)
         else:
-            others.append(Threshold(chosen.threshold, "a_posteriori", rule.purpose, chosen.sentence))
+            label = f"a posteriori, chosen on these very films: {rule.words}"
+            others.append(Threshold(chosen.threshold, "a_posteriori", rule.purpose, label))
     return main, tuple(others), tuple(notes)
 
 
@@ -179,12 +181,21 @@ def _result(
         purpose=threshold.purpose,
         label=threshold.label,
         locked=threshold.locked,
-        who=target_profile(rates.sensitivity, rates.specificity),
+        who=_profile(rates, threshold.source),
         programme=_programme(films, rates, place, options),
-        non_inferiority=_non_inferiority(films, rates, options),
+        non_inferiority=None if threshold.source == "a_posteriori" else _non_inferiority(films, rates, options),
         intention_to_read=_intention(scored, rates if everything is films else everything.rates(place)),
         localisation=where,
     )
+
+
+def _profile(rates: Rates, source: Source) -> TargetProfile:
+    """The target profile; a threshold chosen on these very films cannot show that it is met."""
+    found = target_profile(rates.sensitivity, rates.specificity)
+    if source != "a_posteriori" or found.verdict != "met":
+        return found
+    sentence = "Not shown: both lower bounds reach their target, but the threshold was chosen on these very films."
+    return found.model_copy(update={"verdict": "not_shown", "sentence": sentence})
 
 
 def _intention(scored: Scored, rates: Rates) -> IntentionToRead:

@@ -1,6 +1,12 @@
 """The evaluation in a few lines for a terminal."""
 
-from pipelines.evaluation.records import Evaluation, FindingResult, LeftOut
+from typing import Final
+
+from pipelines.evaluation.records import Evaluation, FindingResult, LeftOut, OperatingResult
+from pipelines.evaluation.tables import first_few
+from pipelines.statistics.estimates import percent_text
+
+_MOST_GAPS: Final = 6
 
 
 def summary_lines(evaluation: Evaluation) -> list[str]:
@@ -15,9 +21,12 @@ def summary_lines(evaluation: Evaluation) -> list[str]:
 
 
 def _left_out(items: tuple[LeftOut, ...], indent: str) -> list[str]:
-    return [
-        f"{indent}left out: {item.n:,} film{'' if item.n == 1 else 's'}: {item.meaning} [{item.code}]" for item in items
-    ]
+    lines = []
+    for item in items:
+        which = f" (first: {first_few(item.first, item.n)}; all in unmatched.csv)" if item.first else ""
+        films = f"{item.n:,} film{'' if item.n == 1 else 's'}"
+        lines.append(f"{indent}left out: {films}: {item.meaning} [{item.code}]{which}")
+    return lines
 
 
 def _finding_lines(result: FindingResult) -> list[str]:
@@ -26,22 +35,71 @@ def _finding_lines(result: FindingResult) -> list[str]:
         f"{head}: AUROC {result.auroc.text(4)}; n = {result.n:,} films, {result.positives:,} positive",
         *_left_out(result.left_out, "  "),
     ]
+    lines += [
+        f"  specificity at sensitivity {at.target:g}: {at.specificity.text()}" for at in result.at_sensitivity[:1]
+    ]
     if result.control:
         lines += [
             f"  shape-free control: AUROC {result.control.auroc.text(4)}; "
             f"system minus control {result.control.difference.text(4)}",
             f"  {result.control.verdict}",
         ]
-    point = result.operating_point
-    if point:
-        counts = point.counts
-        lines += [
-            f"  at threshold {point.threshold:.4g} ({point.label}):",
-            f"    sensitivity {point.sensitivity.text()}; specificity {point.specificity.text()}",
-            f"    PPV {point.ppv.text()}; NPV {point.npv.text()} (at the prevalence of these films)",
-            f"    {counts.true_positive} true positive, {counts.false_negative} missed, "
-            f"{counts.false_positive} false alarms, {counts.true_negative} true negative",
-        ]
-        if point.localisation.value is not None:
-            lines.append(f"    map peak inside a true box: {point.localisation.text()}, n = {point.localisation.n}")
+    if result.operating_point:
+        lines += _point_lines(result.operating_point, result.finding)
+    for point in result.other_points:
+        lines += _point_lines(point, result.finding)
+    lines += _calibration_lines(result)
+    lines += _gap_lines(result)
+    if result.froc.all_films.cpm.value is not None:
+        lines.append(
+            f"  localisation ({result.froc.criterion}): CPM {result.froc.all_films.cpm.text()}, "
+            f"{result.froc.n_lesions:,} lesions; LROC area {result.froc.lroc.area.text()}"
+        )
     return lines + [f"  note: {note}" for note in result.notes]
+
+
+def _point_lines(point: OperatingResult, finding: str) -> list[str]:
+    counts, programme, intended = point.counts, point.programme, point.intention_to_read
+    purpose = "below" if point.purpose == "rule_out" else "at"
+    lines = [
+        f"  {purpose} threshold {point.threshold:.4g} ({point.label}):",
+        f"    sensitivity {point.sensitivity.text()}; specificity {point.specificity.text()}",
+        f"    PPV {point.ppv.text()}; NPV {point.npv.text()} (at the prevalence of these films)",
+        f"    {counts.true_positive:,} true positive, {counts.false_negative:,} missed, "
+        f"{counts.false_positive:,} false alarms, {counts.true_negative:,} true negative",
+    ]
+    if intended.without_score:
+        lines.append(
+            f"    with {intended.without_score:,} films without a score counted as referred: sensitivity "
+            f"{intended.sensitivity.text()}; specificity {intended.specificity.text()}"
+        )
+    lines += [
+        f"    WHO triage profile{'' if finding == 'tb' else ' (made for tuberculosis)'}: {point.who.sentence}",
+        f"    at a prevalence of {percent_text(programme.prevalence)}: {programme.tests_per_case.text(1)} confirmatory "
+        f"tests per case found; {programme.missed_per_100000.text(0)} cases missed per 100,000 screened",
+    ]
+    if point.non_inferiority is not None:
+        lines.append(f"    {point.non_inferiority.sentence}")
+    if point.localisation.value is not None:
+        lines.append(f"    map peak inside a true box: {point.localisation.text()}, n = {point.localisation.n}")
+    return lines
+
+
+def _calibration_lines(result: FindingResult) -> list[str]:
+    found = result.calibration
+    if found.ece.value is None:
+        return []
+    return [
+        f"  calibration: slope {found.slope.text(2)}; observed over expected {found.observed_expected.text(2)}; "
+        f"ECE {found.ece.text()}"
+    ]
+
+
+def _gap_lines(result: FindingResult) -> list[str]:
+    shown = [(part.column, gap) for part in result.subgroups for gap in part.gaps if gap.verdict == "shown"]
+    lines = [
+        f"  {column} {gap.group!r}: {gap.metric} differs from {gap.against} by {gap.difference.text()}"
+        for column, gap in shown[:_MOST_GAPS]
+    ]
+    more = len(shown) - _MOST_GAPS
+    return lines + ([f"  {more} more gaps between subgroups are in subgroup_gaps.csv"] if more > 0 else [])

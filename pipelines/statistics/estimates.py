@@ -57,7 +57,8 @@ class Estimate(BaseModel):
         shown = f"{self.value:.{digits}f}"
         if self.low is None or self.high is None:
             return f"{shown} (no interval: {self.why})"
-        return f"{shown} ({percent_text(self.level)} CI {self.low:.{digits}f}–{self.high:.{digits}f})"
+        joint = " to " if self.low < 0 else "–"
+        return f"{shown} ({percent_text(self.level)} CI {self.low:.{digits}f}{joint}{self.high:.{digits}f})"
 
 
 def percent_text(share: float) -> str:
