@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from pipelines.assessment.measured import Accuracy
 from pipelines.assessment.reading_records import (
     ASSUMPTIONS,
     READING_TIME_FILE,
@@ -17,7 +18,6 @@ from pipelines.assessment.reading_records import (
     ReadingTime,
 )
 from pipelines.assessment.room import (
-    Accuracy,
     Report,
     effort_record,
     screening_record,
@@ -112,7 +112,7 @@ def _finding(
 ) -> FindingReadingTime:
     point = result.operating_point
     absent = why_no_accuracy(point, scenario)
-    accuracy = None if point is None or absent else Accuracy.of_counts(point.counts, level)
+    accuracy = None if point is None or absent else Accuracy.of_finding(result)
     clusters = clusters_of(scored.films)
     labels, scores = scored.labels, scored.scores
     positives = int(scored.labels.sum())

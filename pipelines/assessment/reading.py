@@ -6,6 +6,7 @@ from typing import Final
 
 import pandas as pd
 
+from pipelines.assessment.measured import Accuracy
 from pipelines.assessment.proxies import why_no_accuracy
 from pipelines.assessment.reading_records import (
     ASSUMPTIONS,
@@ -17,7 +18,6 @@ from pipelines.assessment.reading_records import (
     Waiting,
 )
 from pipelines.assessment.room import (
-    Accuracy,
     Report,
     effort_record,
     screening_record,
@@ -93,7 +93,7 @@ def accuracy_of(scenario: Scenario, folder: Path) -> tuple[Accuracy, AccuracyRec
     absent = why_no_accuracy(point, scenario)
     if point is None or absent is not None:
         raise ConfigError(f"evaluation {scenario.evaluation}, finding {scenario.finding}: {absent}")
-    accuracy = Accuracy.of_counts(point.counts, evaluation.level)
+    accuracy = Accuracy.of_finding(result)
     return accuracy, _record(accuracy, result)
 
 

@@ -44,7 +44,11 @@ class Order(Record):
 
 
 class TheoryRecord(Record):
-    """Mean waits in closed form: first come first served, flagged first, and the second minus the first."""
+    """Mean waits in closed form: first come first served, flagged first, and the second minus the first.
+
+    With rule-out, ``fifo`` reads every film and ``ai`` all but the filed ones; ``difference`` compares the films that
+    both read, so it is not then ``ai`` minus ``fifo`` as they stand. So it is in the simulation.
+    """
 
     method: str
     exact: bool

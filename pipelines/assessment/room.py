@@ -3,18 +3,18 @@
 Where accuracy was measured, its uncertainty is carried along. In closed forms: sensitivity and specificity come from
 different films, so two exact intervals of level sqrt(level) hold jointly with at least the level asked for, and bounds
 are the extremes over that rectangle (a grid with its corners). In the simulation: every replication draws its own
-sensitivity and specificity from the Jeffreys posterior of the counts.
+sensitivity and specificity from the Jeffreys posterior of the films (`pipelines.assessment.measured`).
 """
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from pipelines.assessment.measured import GIVEN, REGION, Accuracy
 from pipelines.assessment.reading_records import (
     Order,
     Screening,
@@ -29,64 +29,13 @@ from pipelines.reading_time.scenario import Scenario
 from pipelines.reading_time.screening import missed_per_10000, predictive_values, rule_out_share
 from pipelines.reading_time.simulation import Arm, Simulation, simulate
 from pipelines.reading_time.theory import CLASSES, theory
-from pipelines.statistics.estimates import DEFAULT_LEVEL, Estimate, clipped, percent_text
-from pipelines.statistics.proportions import Confusion
+from pipelines.statistics.estimates import Estimate, clipped, percent_text
 
 Report = Callable[[int, int], None]
 Floats = NDArray[np.float64]
 Values = Mapping[str, float | None]
 
-REGION: Final = "bounds over the joint exact region of sensitivity and specificity"
-GIVEN: Final = "sensitivity and specificity are given without uncertainty"
-_GRID: Final = 9
-_STREAM: Final = 0xACC
-"""Sets the draws of accuracy apart from every other use of a scenario's seed."""
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """Sensitivity and specificity, with the counts that they come from where they were measured."""
-
-    sensitivity: float
-    specificity: float
-    counts: Confusion | None = None
-    level: float = DEFAULT_LEVEL
-
-    @classmethod
-    def of_counts(cls, counts: Confusion, level: float) -> "Accuracy":
-        """Measured accuracy; both classes must have films."""
-        sensitivity, specificity = counts.sensitivity(level).value, counts.specificity(level).value
-        assert sensitivity is not None
-        assert specificity is not None
-        return cls(sensitivity, specificity, counts, level)
-
-    def estimate(self, name: str) -> Estimate:
-        """``sensitivity`` or ``specificity`` with its exact interval, or as given."""
-        if self.counts is not None:
-            return self.counts.sensitivity(self.level) if name == "sensitivity" else self.counts.specificity(self.level)
-        value = float(getattr(self, name))
-        return Estimate(value=value, low=None, high=None, level=self.level, method="given", n=0, why=GIVEN)
-
-    def region(self) -> list[tuple[float, float]]:
-        """Grid over the joint exact region, its corners among them; empty where accuracy was given."""
-        if self.counts is None:
-            return []
-        each = math.sqrt(self.level)
-        axes = []
-        for share in (self.counts.sensitivity(each), self.counts.specificity(each)):
-            assert share.low is not None
-            assert share.high is not None
-            axes.append(np.linspace(share.low, share.high, _GRID))
-        return [(float(a), float(b)) for a in axes[0] for b in axes[1]]
-
-    def draws(self, replications: int, seed: int) -> Floats | None:
-        """``[replications, 2]`` sensitivities and specificities from their Jeffreys posteriors; None where given."""
-        if self.counts is None:
-            return None
-        c, rng = self.counts, np.random.default_rng([seed, _STREAM])
-        sensitivity = rng.beta(c.true_positive + 0.5, c.false_negative + 0.5, replications)
-        specificity = rng.beta(c.true_negative + 0.5, c.false_positive + 0.5, replications)
-        return np.column_stack([sensitivity, specificity])
+SAME_FILMS: Final = "; of the films that both orders read: filed ones are left out of both"
 
 
 def over_region(
@@ -108,7 +57,7 @@ def over_region(
     """
     point = quantities(accuracy.sensitivity, accuracy.specificity)
     around = [quantities(*pair) for pair in accuracy.region()]
-    n = accuracy.counts.n if accuracy.counts else 0
+    n, region = accuracy.n, f"{method}; {REGION}{accuracy.basis}"
 
     def one(name: str) -> Estimate:
         value = point[name]
@@ -118,7 +67,7 @@ def over_region(
         if not found:
             return Estimate(value=value, low=None, high=None, level=accuracy.level, method=method, n=n, why=GIVEN)
         low, high = clipped(value, min(found), max(found), bounds)
-        return Estimate(value=value, low=low, high=high, level=accuracy.level, method=f"{method}; {REGION}", n=n)
+        return Estimate(value=value, low=low, high=high, level=accuracy.level, method=region, n=n)
 
     return {name: one(name) for name in point}
 
@@ -138,7 +87,8 @@ def theory_record(scenario: Scenario, accuracy: Accuracy) -> TheoryRecord:
             return values
 
         bounds = (-math.inf, math.inf) if arm == "difference" else (0.0, math.inf)
-        found = over_region(accuracy, quantities, method=at_point.method, bounds=bounds)
+        same = SAME_FILMS if arm == "difference" and scenario.rule_out else ""
+        found = over_region(accuracy, quantities, method=f"{at_point.method}{same}", bounds=bounds)
         return Order(waiting_minutes=Waiting(**found))
 
     return TheoryRecord(
@@ -183,7 +133,7 @@ def screening_record(scenario: Scenario, accuracy: Accuracy) -> Screening:
 def effort_record(scenario: Scenario, accuracy: Accuracy) -> Effort:
     """Reader minutes per 1,000 films."""
     rule_out = None if scenario.rule_out is None else (scenario.rule_out.sensitivity, scenario.rule_out.specificity)
-    if accuracy.counts is None:
+    if accuracy.measured is None:
         shares: tuple[Estimate | float, Estimate | float] = (accuracy.sensitivity, accuracy.specificity)
     else:
         shares = (accuracy.estimate("sensitivity"), accuracy.estimate("specificity"))
@@ -210,7 +160,11 @@ def simulation_record(scenario: Scenario, accuracy: Accuracy, report: Report | N
         made = {}
         for name in CLASSES:
             moves = free and (arm != "fifo" or name in ("flagged", "unflagged", "missed"))
-            made[name] = of_replications(values[name], level=level, spread=moves, signed=arm == "difference")
+            basis = accuracy.basis if moves else ""
+            basis += SAME_FILMS if arm == "difference" and scenario.rule_out else ""
+            made[name] = of_replications(
+                values[name], level=level, spread=moves, signed=arm == "difference", basis=basis
+            )
         return Waiting(**made)
 
     def order(values: Arm, arm: str) -> dict[str, Waiting]:
@@ -234,16 +188,16 @@ def simulation_record(scenario: Scenario, accuracy: Accuracy, report: Report | N
 
 
 def _change(found: Simulation) -> Arm:
-    """``ai`` minus ``fifo`` within each replication: both arms see the same films."""
+    """``ai`` minus ``fifo`` within each replication, over the films that both read."""
 
     def minus(ai: Mapping[str, Floats], fifo: Mapping[str, Floats]) -> dict[str, Floats]:
         return {name: ai[name] - fifo[name] for name in CLASSES}
 
-    ai, fifo = found.ai, found.fifo
+    ai, fifo = found.ai, found.fifo_of_read
     return Arm(mean=minus(ai.mean, fifo.mean), p95=minus(ai.p95, fifo.p95), maximum=minus(ai.maximum, fifo.maximum))
 
 
-def of_replications(values: Floats, *, level: float, spread: bool, signed: bool = False) -> Estimate:
+def of_replications(values: Floats, *, level: float, spread: bool, signed: bool = False, basis: str = "") -> Estimate:
     """Mean over replications with an interval.
 
     Args:
@@ -253,12 +207,13 @@ def of_replications(values: Floats, *, level: float, spread: bool, signed: bool 
             the replications, so that it holds the uncertainty of accuracy (and the chance of one run besides).
             Otherwise it is the t interval of the mean of independent replications.
         signed: values may be negative.
+        basis: what accuracy was drawn from, for the method's text.
     """
     known = values[np.isfinite(values)]
     runs, bounds = len(known), (-math.inf if signed else 0.0, math.inf)
     lacking = f" ({len(values) - runs} of {len(values)} had no such film)" if runs < len(values) else ""
     kind = "percentiles of replications that each draw sensitivity and specificity" if spread else "t interval"
-    method = f"mean over replications{lacking}; {kind}"
+    method = f"mean over replications{lacking}; {kind}{basis}"
     if runs == 0:
         return Estimate.absent("no such film was simulated", method=method, level=level)
     mean = float(known.mean())

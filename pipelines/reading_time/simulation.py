@@ -65,6 +65,8 @@ class Simulation:
 
     fifo: Arm
     """Interrupting films first, then all others by arrival; every film is read. The upper-limit rule has no part."""
+    fifo_of_read: Arm
+    """The same queue, over the films alone that ``ai`` reads too: like with like. Without rule-out, ``fifo``."""
     ai: Arm
     """Flagged before unflagged; films that rule-out files are never read and stand in no class."""
     films: dict[str, NDArray[np.int64]]
@@ -103,6 +105,7 @@ def simulate(
         pool.shutdown(cancel_futures=True)
     return Simulation(
         fifo=_arm([run.fifo for run in runs]),
+        fifo_of_read=_arm([run.fifo_of_read for run in runs]),
         ai=_arm([run.ai for run in runs]),
         films={name: np.array([run.films[place] for run in runs]) for place, name in enumerate(CLASSES)},
         filed=None
@@ -115,6 +118,7 @@ class _Run(NamedTuple):
     """One replication: mean, 95th percentile and maximum of each class ``[classes, 3]``, counts, shares filed."""
 
     fifo: Floats
+    fifo_of_read: Floats
     ai: Floats
     films: NDArray[np.int64]
     filed: tuple[float, float]
@@ -163,8 +167,10 @@ def _replicate(scenario: Scenario, accuracy: Floats, seed: np.random.SeedSequenc
     ai = _read(scenario, films, np.flatnonzero(~films.filed), ai_level, window.stop, scenario.max_wait_minutes)
     filed = films.filed[window]
     diseased = groups[CLASSES.index("diseased")]
+    without_ai = _summary(fifo[window], groups)
     return _Run(
-        fifo=_summary(fifo[window], groups),
+        fifo=without_ai,
+        fifo_of_read=_summary(fifo[window], groups & ~filed) if filed.any() else without_ai,
         ai=_summary(ai[window], groups & ~filed),
         films=groups.sum(axis=1),
         filed=(_share(filed, ~films.interrupting[window]), _share(filed, diseased)),

@@ -49,12 +49,14 @@ class Theory:
     """Why there is no formula; null where there is one."""
     fifo: Mapping[str, float | None]
     """By name of `CLASSES`; None where no such film is read. Empty where there is no formula."""
+    fifo_of_read: Mapping[str, float | None]
+    """``fifo`` over the films alone that ``ai`` reads too; the same without rule-out."""
     ai: Mapping[str, float | None]
 
     @property
     def difference(self) -> dict[str, float | None]:
-        """``ai`` minus ``fifo``: negative is a gain, positive the harm side."""
-        pairs = {name: (self.ai[name], self.fifo[name]) for name in self.ai}
+        """``ai`` minus ``fifo`` of the films that both read: negative is a gain, positive the harm side."""
+        pairs = {name: (self.ai[name], self.fifo_of_read[name]) for name in self.ai}
         return {name: None if ai is None or fifo is None else ai - fifo for name, (ai, fifo) in pairs.items()}
 
 
@@ -82,18 +84,20 @@ def theory(scenario: Scenario, accuracy: tuple[float, float] | None = None) -> T
     """
     absent = _why_absent(scenario)
     if absent is not None:
-        return Theory(method="no closed form", exact=False, absent=absent, fifo={}, ai={})
+        return Theory(method="no closed form", exact=False, absent=absent, fifo={}, fifo_of_read={}, ai={})
     sensitivity, specificity = scenario.accuracy if accuracy is None else accuracy
     readers = scenario.reader_steps[0][1]
     fifo = _streams(scenario, sensitivity, specificity, ai=False)
     ai = _streams(scenario, sensitivity, specificity, ai=True)
     exact, method = _exactness(scenario, fifo, readers)
     preemptive = scenario.discipline == "preemptive"
+    without_ai = _waits(fifo, readers, preemptive=preemptive)
     return Theory(
         method=f"{method}; {'preemptive-resume' if preemptive else 'non-preemptive'} priorities",
         exact=exact,
         absent=None,
-        fifo=_by_class(fifo, _waits(fifo, readers, preemptive=preemptive)),
+        fifo=_by_class(fifo, without_ai),
+        fifo_of_read=_by_class(ai, without_ai),  # the same streams in the same order, without the filed films
         ai=_by_class(ai, _waits(ai, readers, preemptive=preemptive)),
     )
 

@@ -20,7 +20,7 @@ def without_interval(found: Estimate, why: str) -> Estimate:
     return Estimate(value=found.value, low=None, high=None, level=found.level, method=found.method, n=found.n, why=why)
 
 
-def clopper_pearson_bounds(k: Floats, n: int, level: float) -> tuple[Floats, Floats]:
+def clopper_pearson_bounds(k: Floats, n: float, level: float) -> tuple[Floats, Floats]:
     """Exact bounds of shares ``k / n``, for many k at once; k need not be whole.
 
     A share of dependent films is no count of patients; with k = share x patients the bounds follow Korn & Graubard,

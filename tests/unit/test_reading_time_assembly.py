@@ -12,15 +12,17 @@ from scipy import stats
 from typer.testing import CliRunner
 
 from pipelines.assessment.assess import Source, assess
+from pipelines.assessment.measured import Accuracy, effective_films
 from pipelines.assessment.proxies import Proxies, read_reading_time
 from pipelines.assessment.reading import reading_time, waiting_table, write_reading_time
 from pipelines.assessment.reading_records import RoomReadingTime
-from pipelines.assessment.room import Accuracy, largest_of, of_replications, simulation_record, theory_record
+from pipelines.assessment.room import largest_of, of_replications, simulation_record, theory_record
 from pipelines.cli.reading import reading_time as verb
 from pipelines.errors import ConfigError, EvaluationError
 from pipelines.reading_time.scenario_file import parse_scenario, read_scenario
 from pipelines.reading_time.theory import CLASSES, theory
-from pipelines.statistics.proportions import Confusion
+from pipelines.statistics.estimates import Estimate
+from pipelines.statistics.proportions import Confusion, clopper_pearson
 
 SHIPPED = sorted((Path(__file__).parents[2] / "configs" / "scenarios").glob("*.yaml"))
 ROOM = {"prevalence": 0.2, "traffic": 0.7, "minutes": 10, "replications": 50, "films_per_replication": 3000}
@@ -67,6 +69,69 @@ def test_accuracy_is_drawn_from_its_posterior():
     assert np.array_equal(drawn, Accuracy.of_counts(COUNTS, 0.95).draws(4000, seed=3))
     assert not np.array_equal(drawn, Accuracy.of_counts(COUNTS, 0.95).draws(4000, seed=4))
     assert Accuracy(0.9, 0.8).draws(10, seed=1) is None
+
+
+def bootstrap(value, low, high, n, level=0.95):
+    return Estimate(value=value, low=low, high=high, level=level, method="bootstrap", n=n)
+
+
+def test_effective_films_follow_the_width_of_the_interval():
+    """A normal interval of n independent films gives n back; a wider one fewer; a narrower one never more."""
+    for n, p in ((400, 0.9), (60, 0.35)):
+        half = stats.norm.isf(0.025) * math.sqrt(p * (1 - p) / n)
+        assert effective_films(bootstrap(p, p - half, p + half, 10_000)) == pytest.approx(n)
+        assert effective_films(bootstrap(p, p - half, p + half, n // 2)) == n // 2
+        wide = bootstrap(p, max(0, p - 2 * half), min(1, p + 2 * half), 10_000)
+        assert effective_films(wide) == pytest.approx(n / 4, rel=0.05)
+    for value in (0.0, 1.0):  # as an exact interval has it that counts one film per patient
+        exact = clopper_pearson(round(20 * value), 20)
+        assert effective_films(bootstrap(value, exact.low, exact.high, 100)) == pytest.approx(20)
+
+
+def assessed(folder, films, copies):
+    """An evaluation of patients with ``copies`` of one film each."""
+    rows = films.loc[films.index.repeat(copies)].reset_index(drop=True)
+    rows["image_id"] = [f"a/{i}" for i in range(len(rows))]
+    folder.mkdir()
+    rows.assign(path=rows["image_id"], dataset="a", split="test").drop(columns="score").to_csv(
+        folder / "m.csv", index=False
+    )
+    rows[["image_id", "score"]].to_csv(folder / "s.csv", index=False)
+    source = Source(folder / "s.csv", "image_id", {"tb": "score"}, {"tb": 0.5})
+    return assess(source, folder / "m.csv", folder / "e", room=Proxies(prevalence=0.2, traffic=0.7))
+
+
+def test_copies_of_films_say_no_more_than_the_films(tmp_path):
+    """Three copies of every film: the counts are three times as large, the uncertainty is not smaller."""
+    rng, n = np.random.default_rng(11), 240
+    tb = (rng.random(n) < 0.4).astype(int)
+    films = pd.DataFrame({"tb": tb, "patient_id": [f"p{i}" for i in range(n)]})
+    films["score"] = np.clip(0.3 * tb + 0.7 * rng.random(n), 0, 1)
+    once, thrice = (assessed(tmp_path / str(copies), films, copies) for copies in (1, 3))
+    results = [found.evaluation.findings[0] for found in (once, thrice)]
+    assert [result.intervals for result in results] == ["analytic", "bca"]
+    plain, clustered = (Accuracy.of_finding(result) for result in results)
+    for ours, truth in zip(clustered.measured, plain.measured, strict=True):
+        assert ours.found.n == 3 * truth.found.n
+        assert ours.films == pytest.approx(truth.films, rel=0.15)
+    for edge in (0, -1):
+        assert clustered.region()[edge] == pytest.approx(plain.region()[edge], abs=0.012)
+    spreads = [accuracy.draws(4000, seed=1).std(axis=0) for accuracy in (clustered, plain)]
+    assert spreads[0] == pytest.approx(spreads[1], rel=0.1)
+    naive = Accuracy.of_counts(results[1].operating_point.counts, 0.95)
+    assert naive.draws(4000, seed=1).std(axis=0) == pytest.approx(spreads[1] / math.sqrt(3), rel=0.1)
+    waits = [found.reading_time.findings[0].theory.ai.waiting_minutes.missed for found in (once, thrice)]
+    assert waits[1].value == pytest.approx(waits[0].value)
+    assert waits[1].high - waits[1].low == pytest.approx(waits[0].high - waits[0].low, rel=0.12)
+    assert "effective films" in waits[1].method
+    assert "effective films" not in waits[0].method
+    simulated = thrice.reading_time.findings[0].simulation
+    assert "effective films" in simulated.ai.waiting_minutes.missed.method
+    assert "effective films" not in simulated.fifo.waiting_minutes.all.method
+    room = {"prevalence": 0.1, "traffic": 0.5, "replications": 2, "films_per_replication": 200}
+    alone = reading_time(parse_scenario(room | {"evaluation": "3/e", "finding": "tb"}), folder=tmp_path)
+    assert alone.accuracy.sensitivity == results[1].operating_point.sensitivity
+    assert "effective films" in alone.theory.ai.waiting_minutes.all.method
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +198,28 @@ def test_rule_out_is_carried_through():
     assert found.screening.filed_diseased_per_10000.value == pytest.approx(10_000 * 0.2 * 0.02)
     assert found.effort.minutes_per_1000.rule_out.value < found.effort.minutes_per_1000.without_ai.value
     assert found.simulation.difference.waiting_minutes.all.value < 0
+
+
+@pytest.mark.parametrize("discipline", ["preemptive", "nonpreemptive"])
+def test_with_rule_out_the_difference_is_of_the_films_that_both_orders_read(discipline):
+    """Diseased films take longer and are read more often: all films of one order are not those of the other."""
+    values = GIVEN | {"rule_out": {"sensitivity": 0.92, "specificity": 0.6}, "discipline": discipline}
+    values |= {"minutes": {"diseased": 20, "nondiseased": 6}, "interrupting_fraction": 0.2}
+    found = reading_time(parse_scenario(values))
+    exact, seen = (part.difference.waiting_minutes for part in (found.theory, found.simulation))
+    for name in CLASSES:
+        half = (getattr(seen, name).high - getattr(seen, name).low) / 2 * 1.8  # seven intervals at a time
+        assert abs(getattr(exact, name).value - getattr(seen, name).value) <= half + 1e-9
+        assert "both orders read" in getattr(seen, name).method
+        assert "both orders read" in getattr(exact, name).method
+    # First come first served, every kind waits alike, whoever is filed; so the change of one kind is the plain one.
+    before, after = found.theory.fifo.waiting_minutes, found.theory.ai.waiting_minutes
+    assert exact.missed.value == pytest.approx(after.missed.value - before.missed.value)
+    plain = after.all.value - before.all.value
+    mixed = theory(found.scenario).fifo_of_read["all"]
+    assert exact.all.value == pytest.approx(after.all.value - mixed)
+    if discipline == "preemptive":  # a long film is interrupted more often, so waits differ by kind
+        assert abs(exact.all.value - plain) > 0.05
 
 
 def test_no_accuracy_is_refused():
