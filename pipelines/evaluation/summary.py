@@ -3,7 +3,6 @@
 from typing import Final
 
 from pipelines.evaluation.records import Evaluation, FindingResult, LeftOut, OperatingResult
-from pipelines.evaluation.tables import first_few
 from pipelines.statistics.estimates import percent_text
 
 _MOST_GAPS: Final = 6
@@ -23,7 +22,8 @@ def summary_lines(evaluation: Evaluation) -> list[str]:
 def _left_out(items: tuple[LeftOut, ...], indent: str) -> list[str]:
     lines = []
     for item in items:
-        which = f" (first: {first_few(item.first, item.n)}; all in unmatched.csv)" if item.first else ""
+        more = ", …" if item.n > len(item.first) else ""
+        which = f" (first: {', '.join(map(repr, item.first))}{more}; all in unmatched.csv)" if item.first else ""
         films = f"{item.n:,} film{'' if item.n == 1 else 's'}"
         lines.append(f"{indent}left out: {films}: {item.meaning} [{item.code}]{which}")
     return lines

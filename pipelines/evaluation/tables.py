@@ -237,6 +237,11 @@ def _points(model: Mapping[str, Any], key: str, path: Path) -> dict[str, Operati
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
             raise PredictionsError(f"{path}: {key} of {finding!r}: {where}: {first['msg']}.") from error
+        purpose = "rule_out" if key == "rule_out_points" else "flag"
+        if points[finding].purpose != purpose:
+            raise PredictionsError(
+                f"{path}: {key} of {finding!r}: purpose is {points[finding].purpose!r}, expected {purpose!r}."
+            )
     return points
 
 

@@ -18,7 +18,8 @@ from pipelines.cli import main
 from tests.inference_films import tiny_package
 
 Run = Callable[..., tuple[int, str, str]]
-VERBS = ["demo", "phantom", "datasets", "train", "predict", "evaluate", "report"]
+VERBS = ["demo", "phantom", "datasets", "train", "predict", "evaluate", "compare", "report"]
+VERBS += ["reading-time", "reading-log", "power"]
 
 
 @pytest.fixture

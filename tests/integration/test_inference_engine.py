@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,11 @@ import pytest
 import torch
 
 from models.explain import map_peaks
+from models.package import save_package
 from pipelines import decoding
 from pipelines.errors import CxrError, PackageError, Reason
 from pipelines.evaluation.control import ControlModel, thumbnail_features
+from pipelines.evaluation.operating_point import lock_operating_point
 from pipelines.evaluation.predictions import COLUMNS, heatmap_file
 from pipelines.evaluation.tables import read_predictions
 from pipelines.imaging import Placement, read_radiograph, to_square
@@ -276,6 +279,18 @@ def test_moved_operating_point_of_the_same_model_is_refused(mixed, tmp_path):
     tiny_package(tmp_path / "b", thresholds={"tb": 0.9, "nodule": 0.5})
     run(mixed, tmp_path / "a", tmp_path / "out")
     with pytest.raises(CxrError, match="the operating points changed"):
+        run(mixed, tmp_path / "b", tmp_path / "out")
+
+
+def test_moved_rule_out_point_of_the_same_model_is_refused(mixed, tmp_path):
+    package = tiny_package(tmp_path / "a")
+    point = lock_operating_point(
+        [1, 0], [0.2, 0.1], finding="tb", rule="rule_out=0.99", cohort="val", model_id=package.model_id
+    )
+    again = replace(package, rule_out_points={"tb": point.model_dump(mode="json")})
+    save_package(again, tmp_path / "b", card="a test package\n")
+    run(mixed, tmp_path / "a", tmp_path / "out")
+    with pytest.raises(CxrError, match="the rule-out points changed"):
         run(mixed, tmp_path / "b", tmp_path / "out")
 
 

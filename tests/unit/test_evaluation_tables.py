@@ -305,6 +305,10 @@ def test_a_predictions_folder_brings_its_operating_points(tmp_path):
     predictions.to_csv(tmp_path / "only.csv", index=False)
     alone = read_predictions(tmp_path / "only.csv")
     assert alone.operating_points == {}
+    for_ruling_out = point().model_copy(update={"kind": "rule_out", "purpose": "rule_out"})
+    write_run(folder, predictions, {"tb": for_ruling_out})
+    with pytest.raises(PredictionsError, match="purpose is 'rule_out', expected 'flag'"):
+        read_predictions(folder)
     np.testing.assert_array_equal(alone.frame["p_tb"], predictions["p_tb"])
     write_run(folder, predictions, {}, model_id="other")
     with pytest.raises(PredictionsError, match="do not belong together"):
