@@ -170,7 +170,9 @@ def waiting_figure(theory: TheoryRecord | SimulationRecord) -> Markup:
     names: Sequence[tuple[str, str]] = (
         ("diseased", "films with the finding"),
         ("nondiseased", "films without the finding"),
-        ("unflagged", "films not flagged\n(missed ones among them)"),
+        ("flagged", "flagged films"),
+        ("unflagged", "films not flagged"),
+        ("missed", "missed films\n(with the finding, not flagged)"),
     )
     before, after = theory.fifo.waiting_minutes, theory.ai.waiting_minutes
     rows = [(n, getattr(before, k), getattr(after, k)) for k, n in names if getattr(after, k).value is not None]
@@ -206,5 +208,5 @@ def waiting_figure(theory: TheoryRecord | SimulationRecord) -> Markup:
 
     words = "; ".join(f"{n.splitlines()[0]}: {a.value:.1f} to {b.value:.1f} minutes" for n, a, b in rows)
     return _svg(
-        draw, width=7.2, height=2.6, alt=f"Mean waiting times, first come first served to flagged first. {words}."
+        draw, width=7.2, height=3.4, alt=f"Mean waiting times, first come first served to flagged first. {words}."
     )

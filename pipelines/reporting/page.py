@@ -3,18 +3,41 @@
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipelines.assessment.proxies import read_reading_time
-from pipelines.assessment.reading_records import FindingReadingTime, ReadingTime, SimulationRecord, TheoryRecord
+from pipelines.assessment.reading_records import (
+    FindingReadingTime,
+    ReadingTime,
+    SimulationRecord,
+    TheoryRecord,
+    Waiting,
+)
 from pipelines.evaluation.files import read_evaluation
 from pipelines.evaluation.records import Evaluation, FindingResult
 from pipelines.reporting import words
 from pipelines.reporting.figures import control_figure, roc_figure, score_figure, waiting_figure, worklist_figure
 from pipelines.reporting.pictures import Shown, shown_example
 from pipelines.system import replace_text
+
+FILTERS: Final = (
+    *("plain", "percent", "percent_interval", "number", "interval", "bounds", "change", "films", "tally"),
+    *("minutes", "minutes_interval", "minutes_digits"),
+)
+"""Functions of `words` that a template may use."""
+
+
+@dataclass(frozen=True)
+class Waits:
+    """One table of waiting times: three columns by class of film."""
+
+    source: str
+    fifo: Waiting
+    ai: Waiting
+    difference: Waiting
 
 
 @dataclass(frozen=True)
@@ -33,6 +56,8 @@ class Section:
     waits: TheoryRecord | SimulationRecord | None
     """Theory where there is a formula, the simulation otherwise."""
     waiting: Markup | None
+    tables: tuple[Waits, ...]
+    """Mean wait, the 95th percentile, the longest: the last two are what the order costs somebody."""
     worklist: Markup | None
 
 
@@ -62,7 +87,7 @@ def render_report(evaluation: Evaluation, proxies: ReadingTime | None, folder: P
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("plain", "percent", "percent_interval", "number", "interval", "change", "films", "tally"):
+    for name in FILTERS:
         environment.filters[name] = getattr(words, name)
     css = resources.files("pipelines.reporting").joinpath("templates/report.css").read_text(encoding="utf-8")
     by_finding = {entry.finding: entry for entry in proxies.findings} if proxies else {}
@@ -79,6 +104,20 @@ def _waits(proxies: FindingReadingTime | None) -> TheoryRecord | SimulationRecor
     if proxies is None or proxies.theory is None:
         return None
     return proxies.theory if proxies.theory.absent is None else proxies.simulation
+
+
+def _tables(waits: TheoryRecord | SimulationRecord, simulated: SimulationRecord) -> tuple[Waits, ...]:
+    runs = f"{simulated.replications:,} simulated runs of {simulated.films:,} films each"
+    source = f"Theory; {waits.method}." if isinstance(waits, TheoryRecord) else f"Means over {runs}."
+    kinds = (
+        (source, waits, "waiting_minutes"),
+        (f"Means over {runs}.", simulated, "p95_minutes"),
+        (f"Means over {runs}.", simulated, "maximum_minutes"),
+    )
+    return tuple(
+        Waits(text, *(getattr(getattr(part, arm), field) for arm in ("fifo", "ai", "difference")))
+        for text, part, field in kinds
+    )
 
 
 def _section(result: FindingResult, proxies: FindingReadingTime | None, folder: Path, anchor: str) -> Section:
@@ -104,5 +143,6 @@ def _section(result: FindingResult, proxies: FindingReadingTime | None, folder: 
         proxies=proxies,
         waits=waits,
         waiting=waiting_figure(waits) if waits else None,
+        tables=_tables(waits, proxies.simulation) if waits and proxies and proxies.simulation else (),
         worklist=worklist_figure(proxies.worklist) if proxies and proxies.worklist else None,
     )

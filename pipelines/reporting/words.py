@@ -56,14 +56,36 @@ def interval(estimate: Estimate | None, digits: int = 3) -> str:
     return f"{_level(estimate)} {low}{joint}{high}"
 
 
-def change(estimate: Estimate | None, digits: int = 1) -> str:
+def bounds(estimate: Estimate, digits: int = 3) -> str:
+    """The interval of a number; nothing where there is none, or where it is the number itself."""
+    if estimate.low is None or f"{estimate.low:.{digits}f}" == f"{estimate.high:.{digits}f}":
+        return ""
+    return interval(estimate, digits)
+
+
+def minutes_digits(estimate: Estimate) -> int:
+    """Decimals of a wait: none from 100 minutes on."""
+    return 0 if estimate.value is None or abs(estimate.value) >= 100 else 1
+
+
+def minutes(estimate: Estimate) -> str:
+    """A wait, or a dash where it has no value."""
+    return number(estimate, minutes_digits(estimate))
+
+
+def minutes_interval(estimate: Estimate) -> str:
+    """The bounds of a wait without their level; nothing where there are none, or where they are the wait itself."""
+    return bounds(estimate, minutes_digits(estimate)).partition("CI ")[2]
+
+
+def change(estimate: Estimate | None, digits: int = 1, less: str = "shorter", more: str = "longer") -> str:
     """A difference in words with its sign: ``33.6 shorter`` or ``3.7 longer``."""
     if estimate is None or estimate.value is None:
         return "–"
     shown = f"{abs(estimate.value):.{digits}f}"
     if float(shown) == 0:
         return "no change"
-    return f"{shown} {'longer' if estimate.value > 0 else 'shorter'}"
+    return f"{shown} {more if estimate.value > 0 else less}"
 
 
 def _signless_zero(text: str) -> str:

@@ -47,6 +47,13 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.text).split())
 
 
+def table_rows(html):
+    """Cells of every table row, as text."""
+    rows = re.findall(r"<tr>(.*?)</tr>", html, re.DOTALL)
+    cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in rows]
+    return [[Page(cell.replace("<span", " <span")).words.replace("\u00a0", " ") for cell in row] for row in cells]
+
+
 def cohort(n=60, site="Site A"):
     rng = np.random.default_rng(7)
     tb = (rng.random(n) < 0.4).astype(float)
@@ -136,6 +143,72 @@ def test_the_page_prints_the_numbers_of_the_evaluation(made):
         "no films with a known label and a score",
     ):
         assert shown in words, shown
+
+
+def wait(value):
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}"
+
+
+def test_the_page_shows_who_pays_beside_who_gains(made):
+    """Missed films, the 95th percentile and the longest wait stand as rows and columns of the same tables."""
+    _, _, proxies, html = made
+    rows = table_rows(html)
+    tb = proxies.findings[0]
+    mean, seen = tb.theory, tb.simulation
+    labels = {"films with the finding": "diseased", "missed: with the finding, not flagged": "missed"}
+    labels |= {"films without it": "nondiseased", "all films read": "all"}
+    for label, key in labels.items():
+        first, second = (row for row in rows if row[0] == label)
+        before, after = getattr(mean.fifo.waiting_minutes, key), getattr(mean.ai.waiting_minutes, key)
+        assert first[1].split()[0] == wait(before.value)
+        assert first[2].split()[0] == wait(after.value)
+        expected = [
+            getattr(getattr(getattr(seen, arm), field), key)
+            for field in ("p95_minutes", "maximum_minutes")
+            for arm in ("fifo", "ai", "difference")
+        ]
+        for cell, found in zip(second[1:], expected, strict=True):
+            if f"{abs(found.value):.1f}" != "0.0":
+                assert cell.split()[0] == wait(abs(found.value))
+                assert found.value < 0 or "shorter" not in cell
+
+
+def test_the_page_shows_reader_time_and_filing(made):
+    _, _, proxies, html = made
+    rows = table_rows(html)
+    tb = proxies.findings[0]
+    effort = next(row for row in rows if row[0] == "AI shown")
+    assert effort[1].split()[0] == f"{tb.effort.minutes_per_1000.with_ai.value:.1f}"
+    assert effort[2].startswith(f"{abs(tb.effort.difference.with_ai.value):.1f} less")
+    for point in tb.rule_out.points:
+        row = next(row for row in rows if row[0] == f"{100 * point.target:.3g} %")
+        assert row[1].startswith(f"{100 * point.local.filed_share.value:.1f} %")
+        assert row[2].split()[0] == f"{point.local.missed_per_10000_screened.value:.1f}"
+        assert row[3].startswith("yes" if point.demonstrable else "no")
+    assert "npj Digital Medicine" in Page(html).words
+
+
+def test_the_room_and_its_rule_out_are_on_the_page(tmp_path):
+    manifest, predictions = cohort()
+    table = write_predictions(tmp_path / "p", predictions, heatmaps=False)
+    values = {"title": HOSTILE, "prevalence": 0.2, "traffic": 0.6, "minutes": 5, "discipline": "nonpreemptive"}
+    values |= {"interrupting_fraction": 0.25, "max_wait_minutes": 480.0, "rule_out": {"sensitivity": 1.0}}
+    values["rule_out"]["specificity"] = 0.0
+    values |= {"replications": 3, "films_per_replication": 300}
+    made = assess_table(table, manifest, tmp_path / "e", room=parse_scenario(values))
+    write_report(tmp_path / "e", tmp_path / "r.html")
+    html = (tmp_path / "r.html").read_text(encoding="utf-8")
+    words = Page(html).words
+    assert "<script" not in html
+    for shown in ("25 % of films are emergencies", "waited 480 minutes", "filed without a reader", "once begun"):
+        assert shown in words
+    assert "both orders read" in words
+    entry = made.reading_time.findings[0]
+    assert entry.theory.absent  # the limit has no closed form: the page then shows the simulation
+    found = next(row for row in table_rows(html) if row[0] == "emergencies")
+    assert found[1].split()[0] == wait(entry.simulation.fifo.waiting_minutes.interrupting.value)
+    both = next(row for row in table_rows(html) if row[0].startswith("films ruled out filed, AI shown"))
+    assert both[1].split()[0] == f"{entry.effort.minutes_per_1000.with_ai_and_rule_out.value:.1f}"
 
 
 def test_the_page_stands_alone_and_names_nobody(made):
