@@ -70,7 +70,7 @@ def _point_lines(point: OperatingResult, finding: str) -> list[str]:
     ]
     if intended.without_score:
         lines.append(
-            f"    with {intended.without_score:,} films without a score counted as referred: sensitivity "
+            f"    films without a score counted as referred ({intended.without_score:,}): sensitivity "
             f"{intended.sensitivity.text()}; specificity {intended.specificity.text()}"
         )
     lines += [

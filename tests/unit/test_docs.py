@@ -8,6 +8,7 @@ import typer.main
 from pipelines.cli import app
 from pipelines.errors import REJECTED_REASONS, Reason
 from pipelines.evaluation.predictions import COLUMNS
+from pipelines.reading_time.scenario import Scenario
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,6 +24,22 @@ def test_every_column_that_describes_a_film_is_explained() -> None:
     described = COLUMNS[COLUMNS.index("model_id") + 1 :]
     assert described
     assert [column for column in described if f"| `{column}` |" not in text] == []
+
+
+def test_every_table_of_an_evaluation_is_explained() -> None:
+    source = (ROOT / "pipelines" / "evaluation" / "tidy.py").read_text()
+    tables = set(re.findall(r'^        "(\w+\.csv)":', source, re.MULTILINE)) | {"unmatched.csv"}
+    assert len(tables) > 9
+    text = (ROOT / "docs" / "evaluation.md").read_text()
+    assert [name for name in sorted(tables) if f"`{name}`" not in text] == []
+
+
+def test_every_key_of_a_scenario_is_explained() -> None:
+    text = (ROOT / "docs" / "reading-time.md").read_text()
+    plain = {"title", "notes", "evaluation", "finding"}
+    keys = [name for name in Scenario.model_fields if name not in plain]
+    assert keys
+    assert [key for key in keys if f"`{key}`" not in text] == []
 
 
 def test_every_link_of_the_documents_leads_somewhere() -> None:
