@@ -319,11 +319,22 @@ def test_the_verb_prints_both_sides_and_writes(tmp_path):
     app = typer.Typer()
     app.command()(verb)
     out = tmp_path / "out"
-    done = CliRunner().invoke(
+    done = CliRunner(env={"COLUMNS": "80"}).invoke(
         app, [str(tmp_path / "room.yaml"), "films_per_replication=300", "replications=3", "--out", str(out)]
     )
     assert done.exit_code == 0, done.output
     for words in ("non-diseased", "missed", "not flagged", "Longest wait", "as given", "change", "interrupting"):
         assert words in done.output
+    lines = done.output.splitlines()
+    assert all(len(line) <= 80 for line in lines if "│" in line)
+    written = RoomReadingTime.model_validate_json((out / "reading_time.json").read_bytes())
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines if line.startswith("│ missed")]
+    assert len(cells) == 4  # theory; mean, 95th percentile and longest of the simulation
+    mean = (written.theory.fifo, written.theory.ai, written.theory.difference)
+    assert cells[0][1:3] == [f"{side.waiting_minutes.missed.value:.2f}" for side in mean[:2]]
+    assert cells[0][3] == f"{mean[2].waiting_minutes.missed.value:+.2f}"
+    for row, field in zip(cells[1:], ("waiting_minutes", "p95_minutes", "maximum_minutes"), strict=True):
+        found = getattr(written.simulation.ai, field).missed
+        assert float(row[2].split()[0]) == pytest.approx(found.value, abs=0.51 if found.high >= 100 else 0.06)
     assert (out / "reading_time.json").is_file()
     assert len(waiting_table(None, None)) == 0
