@@ -254,7 +254,7 @@ def software_versions() -> dict[str, str]:
     """Versions of this software and of the libraries that compute the numbers."""
     return {
         name: installed_version(name) or "not installed as a package"
-        for name in ("cxr-triage", "numpy", "scipy", "pandas", "scikit-learn", "numba", "statsmodels")
+        for name in ("cxr-triage", "numpy", "scipy", "pandas", "scikit-learn", "numba")
     }
 
 
