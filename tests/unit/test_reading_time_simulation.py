@@ -113,6 +113,25 @@ def test_one_reader_equal_times_preemptive(traffic: float) -> None:
     assert_within(-paired, fifo - 0.9 * first - 0.1 * second)
 
 
+@pytest.mark.parametrize(("readers", "traffic"), [(1, 0.5), (1, 0.8), (4, 0.85)])
+def test_the_95th_percentile_is_that_of_the_known_distribution(readers: int, traffic: float) -> None:
+    """M/M/c, first come first served: P(W > t) = C exp(-(c mu - lambda) t), and C = rho with one reader."""
+    found = simulate(room(readers=readers, traffic=traffic, discipline="preemptive", seed=12))
+
+    def percentile(load: float) -> float:
+        return max(0.0, math.log(erlang_c(readers, readers * load) / 0.05) * 10 / readers / (1 - load))
+
+    if readers == 1:
+        assert percentile(traffic) == pytest.approx(math.log(traffic / 0.05) / (0.1 - traffic * 0.1))
+    assert_within(found.fifo.p95["all"], percentile(traffic))
+    assert_within(found.fifo.p95["nondiseased"], percentile(traffic))
+    top = percentile(0.18 * traffic)  # flagged films have the readers to themselves
+    if top > 0:
+        assert_within(found.ai.p95["flagged"], top)
+    else:
+        assert not found.ai.p95["flagged"].any()
+
+
 @pytest.mark.parametrize(
     "minutes",
     [
