@@ -190,11 +190,13 @@ def _fractions(text: str, keep: list[str]) -> dict[str, float]:
 
 
 def pairs(texts: list[str], flag: str) -> dict[str, str]:
-    pairs = {}
+    pairs: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name or not value:
             raise CxrError(f"{flag}: found {text!r}, expected NAME=VALUE")
+        if name in pairs:
+            raise CxrError(f"{flag}: {name} is given twice, as {pairs[name]!r} and {value!r}; expected it once")
         pairs[name] = value
     return pairs
 

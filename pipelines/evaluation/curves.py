@@ -40,7 +40,8 @@ def histogram(scored: Scored) -> Histogram | None:
         low, high = 0.0, float(np.ceil(max(high, 0.05) * 20 - 1e-9) / 20)
     elif low == high:
         low, high = low - 0.5, high + 0.5
-    edges = np.linspace(low, high, HISTOGRAM_BINS + 1)
+    # Halved and doubled: the range of the largest floats is itself none.
+    edges = 2 * np.linspace(low / 2, high / 2, HISTOGRAM_BINS + 1)
     positive, negative = (np.histogram(scored.scores[part], edges)[0] for part in (scored.labels, ~scored.labels))
     return Histogram(
         edges=tuple(map(float, edges)), positive=tuple(map(int, positive)), negative=tuple(map(int, negative))

@@ -1,5 +1,6 @@
 """One predictions table against one manifest: every number with n and an interval."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,10 +19,14 @@ from pipelines.evaluation.patients import clusters_of, count_patients
 from pipelines.evaluation.points import Thresholds, check_flags
 from pipelines.evaluation.predictions import HEATMAP_FOLDER
 from pipelines.evaluation.records import Cohort, Evaluation, Films, Provenance
-from pipelines.evaluation.tables import PredictionsTable, check_ids, numbers
+from pipelines.evaluation.tables import PredictionsTable, check_ids, first_few, numbers
 from pipelines.statistics.estimates import Estimate
 
 System = Literal["cxr-triage model", "another system"]
+
+
+class AttributesWarning(UserWarning):
+    """Rows of a user's own columns that belong to no film."""
 
 
 def evaluate(
@@ -194,8 +199,11 @@ def with_attributes(manifest: pd.DataFrame, attributes: pd.DataFrame | None) -> 
         attributes: ``image_id`` (matched as the ids of predictions are) and further columns; films without a row get
             null.
 
+    Warns:
+        AttributesWarning: rows of films that the manifest does not have.
+
     Raises:
-        EvaluationError: a column that the manifest has already.
+        EvaluationError: a column that the manifest has already, or one named as columns of predictions are.
         PredictionsError: duplicated ids, or none that the manifest knows.
     """
     if attributes is None:
@@ -205,7 +213,21 @@ def with_attributes(manifest: pd.DataFrame, attributes: pd.DataFrame | None) -> 
     twice = [str(name) for name in extra.columns if name in manifest.columns]
     if twice:
         raise EvaluationError(f"attributes: column {twice[0]!r} is a column of the manifest already; rename it.")
-    place, _ = match_ids(attributes["image_id"], manifest)
+    taken = [str(name) for name in extra.columns if str(name).startswith("pred_")]
+    if taken:
+        raise EvaluationError(f"attributes: column {taken[0]!r}: names with pred_ are those of predictions; rename it.")
+    ids = attributes["image_id"]
+    try:
+        place, _ = match_ids(ids, manifest)
+    except PredictionsError as error:
+        raise PredictionsError(f"attributes (instead of predictions): {error}") from error
+    if (place < 0).any():
+        unknown = ids[place < 0].tolist()
+        warnings.warn(
+            f"attributes: {len(unknown)} of {len(ids)} ids are not in the manifest (first: {first_few(unknown)}).",
+            AttributesWarning,
+            stacklevel=2,
+        )
     known = extra[place >= 0].set_axis(place[place >= 0], axis=0).reindex(np.arange(len(manifest)))
     return pd.concat([manifest.reset_index(drop=True), known], axis=1)
 

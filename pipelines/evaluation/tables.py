@@ -70,15 +70,33 @@ def read_table(path: Path, *, text_columns: Sequence[str] = ()) -> pd.DataFrame:
             )
             table = csv.read_csv(path, convert_options=options, parse_options=csv.ParseOptions(newlines_in_values=True))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError, OSError) as error:
-        # Arrow's message quotes the row, which may hold anything: only the counts are passed on.
-        counts = re.search(r"(Row #\d+: )?Expected \d+ columns, got \d+", str(error))
-        why = counts[0] if counts else type(error).__name__
-        raise PredictionsError(f"{path}: not a readable CSV or Parquet table ({why}).") from error
+        raise PredictionsError(
+            f"{path}: not a readable CSV or Parquet table ({_why_unreadable(path, error)})."
+        ) from error
+    if table.num_columns == 1 and re.search("[;\t]", table.column_names[0]):
+        raise PredictionsError(f"{path}: cells are separated by semicolons or tabs, expected commas.")
     repeated = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
     if repeated:
         raise PredictionsError(f"{path}: column {repeated[0]!r} is there twice; expected different column names.")
     frame: pd.DataFrame = table.to_pandas()
     return frame
+
+
+def _why_unreadable(path: Path, error: Exception) -> str:
+    """What a file is instead of a table, without a word of its content: Arrow's own message quotes the row."""
+    with path.open("rb") as stream:
+        start = stream.read(4)
+    zipped = start.startswith(b"\x1f\x8b")
+    if not start:
+        return "it is empty"
+    if zipped and path.suffix.lower() != ".gz":
+        return "it is compressed: give it a name that ends in .csv.gz"
+    if path.suffix.lower() == ".gz" and not zipped:
+        return "it is not compressed, though its name ends in .gz"
+    if start == b"PAR1" and path.suffix.lower() not in (".parquet", ".pq"):
+        return "it is a Parquet file: give it a name that ends in .parquet"
+    counts = re.search(r"(Row #\d+: )?Expected \d+ columns, got \d+", str(error))
+    return counts[0] if counts else type(error).__name__
 
 
 def read_predictions(path: Path) -> PredictionsTable:
@@ -199,7 +217,9 @@ def numbers(column: "pd.Series[Any]", label: str, name: object) -> np.ndarray[An
     Raises:
         PredictionsError: a value that is not a number; names the column and the row (the first data row is 1).
     """
-    values = pd.to_numeric(column, errors="coerce")
+    # pandas takes a moment for the nanoseconds since 1970.
+    moments = pd.api.types.infer_dtype(column, skipna=True).startswith(("datetime", "timedelta"))
+    values = pd.Series(np.nan, index=column.index) if moments else pd.to_numeric(column, errors="coerce")
     wrong = np.flatnonzero(values.isna() & column.notna())
     if len(wrong):
         raise PredictionsError(

@@ -12,6 +12,27 @@ from pipelines.errors import ConfigError
 from pipelines.reading_time.scenario import Scenario
 
 
+class _TwiceError(Exception):
+    """A key that one mapping has twice; YAML itself would take the last."""
+
+    def __init__(self, key: object, line: int) -> None:
+        super().__init__(key, line)
+        self.key, self.line = key, line
+
+
+class _OnceLoader(yaml.SafeLoader):
+    """Reads plain values only, as `yaml.safe_load` does, and every key once."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen and key.value != "<<":
+                    raise _TwiceError(key.value, key.start_mark.line + 1)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep=deep)
+
+
 def read_scenario(path: Path, overrides: Sequence[str] = ()) -> Scenario:
     """Read one scenario and apply ``key=value`` overrides, such as ``traffic=0.9`` or ``minutes.diseased=12``.
 
@@ -23,7 +44,9 @@ def read_scenario(path: Path, overrides: Sequence[str] = ()) -> Scenario:
     if not path.is_file():
         raise ConfigError(f"{path}: no such scenario file")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_OnceLoader)
+    except _TwiceError as error:
+        raise ConfigError(f"{path}: key {error.key} is there twice at line {error.line}; expected it once") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         where = getattr(error, "problem_mark", None)
         place = f" at line {where.line + 1}" if where is not None else ""
@@ -85,7 +108,16 @@ def _sentence(error: ValidationError) -> str:
     message = first["msg"][0].lower() + first["msg"][1:]
     found = repr(first["input"])
     shown = found if len(found) <= 80 else found[:77] + "..."
-    return f"{key}: found {shown}, {message.replace('input should be', 'expected')}{more}"
+    hint = _written_number(first["input"]) if "number" in message or "integer" in message else ""
+    return f"{key}: found {shown}, {message.replace('input should be', 'expected')}{hint}{more}"
+
+
+def _written_number(value: object) -> str:
+    """How to write what YAML 1.1 takes for text: 1e6 needs a dot and a sign."""
+    try:
+        return f" (in YAML, write {yaml.safe_dump(float(value)).split()[0]})" if isinstance(value, str) else ""
+    except ValueError:
+        return ""
 
 
 def _keys_beside(location: tuple[int | str, ...]) -> list[str]:

@@ -18,10 +18,16 @@ ROUNDING: Final = 1e-9
 
 
 def compiled(*, parallel: bool = False) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Compile a function with numba: no interpreter's lock, kept on disk between runs, division as in IEEE 754."""
+    """Compile a function with numba: no interpreter's lock, kept on disk between runs, division as in IEEE 754.
+
+    Where numba finds no folder it may write to (an installation for reading only, no home), it is compiled in each run.
+    """
 
     def wrap(function: Callable[P, R]) -> Callable[P, R]:
-        made = numba.njit(nogil=True, cache=True, parallel=parallel, error_model="numpy")(function)
+        try:
+            made = numba.njit(nogil=True, cache=True, parallel=parallel, error_model="numpy")(function)
+        except RuntimeError:
+            made = numba.njit(nogil=True, parallel=parallel, error_model="numpy")(function)
         return cast("Callable[P, R]", made)
 
     return wrap

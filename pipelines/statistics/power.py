@@ -66,7 +66,7 @@ def design_effect(films_per_patient: float, icc: float) -> float:
     """
     check_share(icc=icc)
     if not (1 <= films_per_patient <= LARGEST):
-        raise ConfigError(f"films_per_patient must be at least 1, got {films_per_patient:g}.")
+        raise ConfigError(f"films_per_patient must lie between 1 and {LARGEST:,}, got {films_per_patient:g}.")
     return 1 + (films_per_patient - 1) * icc
 
 

@@ -177,6 +177,9 @@ class Sample:
             return Estimate(value=value, low=None, high=None, level=level, method=f"{method}; {text}", n=n, why=missing)
         tails, name = _tails(value, known, self.jackknife[:, j], level, self.plan.kind)
         low, high = map(float, np.quantile(known, tails))
+        if max(high, value) - min(low, value) <= _ROUNDING * max(1.0, abs(value)):
+            why = "nearly all bootstrap replicates are equal: both bounds would be the value"
+            return Estimate(value=value, low=None, high=None, level=level, method=f"{method}; {text}", n=n, why=why)
         if not low <= value <= high and not np.isclose(np.clip(value, low, high), value, rtol=0, atol=_ROUNDING):
             name += ", widened to hold the value"
         low, high = clipped(value, low, high, bounds)
@@ -218,9 +221,11 @@ def acceleration(jackknife: Floats) -> float:
     known = jackknife[np.isfinite(jackknife)]
     if len(known) < 2:
         return 0.0
+    # A skewness has no unit: with the largest value as the unit, no score is too large to be squared.
+    known = known / max(1.0, float(np.abs(known).max()))
     away = known.mean() - known
     squares = float((away**2).sum())
-    if squares <= (_ROUNDING * max(1.0, float(np.abs(known).max()))) ** 2:
+    if squares <= _ROUNDING**2:
         return 0.0
     return float((away**3).sum() / (6 * squares**1.5))
 

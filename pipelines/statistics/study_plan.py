@@ -86,6 +86,8 @@ def plan_study(study: Study) -> StudyPlan:
             "Nothing to plan: name an expected sensitivity, specificity or auroc together with a width, or a "
             "sensitivity or specificity with a bar or a margin."
         )
+    if study.margin is not None and not positive and not negative:
+        raise ConfigError("margin: non-inferiority is planned for a sensitivity or specificity, found neither.")
     positives = max([need.films for need in positive] + ([both.positives] if both else []), default=0)
     negatives = max([need.films for need in negative] + ([both.negatives] if both else []), default=0)
     screening = None
@@ -108,6 +110,8 @@ def plan_study(study: Study) -> StudyPlan:
 
 
 def _needs(study: Study, of: str, share: float | None, bar: float | None, reference: float | None) -> tuple[Need, ...]:
+    if reference is not None and study.margin is None:
+        raise ConfigError(f"A reference {of} is for a test of non-inferiority: name its margin as well.")
     if share is None:
         if bar is not None or reference is not None:
             raise ConfigError(f"Name the expected {of} as well: a bar or a reference alone cannot be planned for.")
@@ -119,6 +123,8 @@ def _needs(study: Study, of: str, share: float | None, bar: float | None, refere
         found.append(size_for_lower_bound(share, bar, level=study.level, assurance=study.assurance, of=of))
     if study.margin is not None:
         compared = share if reference is None else reference
+        if not study.margin < compared:
+            raise ConfigError(f"margin must be smaller than the reference {of} {compared:g}, got {study.margin:g}.")
         found.append(
             size_for_noninferiority(share, compared, study.margin, level=study.level, power=study.power, of=of)
         )
