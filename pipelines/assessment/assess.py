@@ -130,10 +130,12 @@ def assess(
     """
     table, thresholds = read_source(source)
     thresholds = Thresholds(thresholds.locked, thresholds.rule_out, thresholds.given, dict(a_posteriori or {}))
+    rows = read_manifest(manifest)
     return assess_table(
         table,
-        read_manifest(manifest),
+        rows,
         out,
+        digest=manifest_digest(rows, canonical=True),
         split=split,
         thresholds=thresholds,
         options=options,
@@ -148,6 +150,7 @@ def assess_table(
     manifest: pd.DataFrame,
     out: Path,
     *,
+    digest: str | None = None,
     split: str | None = None,
     thresholds: Thresholds | None = None,
     options: Options | None = None,
@@ -155,11 +158,24 @@ def assess_table(
     title: str | None = None,
     report: Report | None = None,
 ) -> Assessment:
-    """The same from tables already read; thresholds: None takes those that came with the table."""
+    """The same from tables already read; see `assess`.
+
+    Args:
+        table: the scores.
+        manifest: the reference.
+        out: the evaluation folder.
+        digest: of the manifest; None: worked out here.
+        split: which films.
+        thresholds: None takes those that came with the table.
+        options: as for `assess`.
+        room: as for `assess`.
+        title: as for `assess`.
+        report: as for `assess`.
+    """
     options = options or Options()
     joined = join_films(table.frame, with_attributes(manifest, options.attributes), split=split)
     check_own_flags(table, joined)
-    provenance = provenance_of(table, out, manifest_digest=manifest_digest(manifest))
+    provenance = provenance_of(table, out, manifest_digest=digest or manifest_digest(manifest))
     named = provenance.model_name or ("another system's scores" if table.foreign else "a cxr-triage model")
     evaluation = evaluate_joined(
         joined,
@@ -177,5 +193,8 @@ def assess_table(
     evaluation = write_evaluation(evaluation, out, pictures=pictures_of(table))
     run_id = (((table.run or {}).get("model") or {}).get("provenance") or {}).get("mlflow_run_id")
     return Assessment(
-        evaluation=evaluation, reading_time=reading_time, lines=tuple(summary_lines(evaluation)), mlflow_run_id=run_id
+        evaluation=evaluation,
+        reading_time=reading_time,
+        lines=tuple(summary_lines(evaluation, joined.unmatched)),
+        mlflow_run_id=run_id,
     )

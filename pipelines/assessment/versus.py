@@ -33,4 +33,6 @@ def compare_sources(
     systems = [System(name, *read_source(source)) for name, source in sources.items()]
     rows = read_manifest(manifest)
     named = title or f"Comparison of {', '.join(sources)}"
-    return compare(systems, rows, split=split, options=options, title=named, manifest_digest=manifest_digest(rows))
+    return compare(
+        systems, rows, split=split, options=options, title=named, manifest_digest=manifest_digest(rows, canonical=True)
+    )

@@ -1,7 +1,7 @@
 """Joining predictions to a manifest: which film is which, what its label is, and what was left out."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,10 +22,6 @@ MEANINGS: Final = {
     "label_unknown": "the reference label of this finding is not known",
     "score_missing": "the film has no usable score for this finding (empty or not a finite number)",
 }
-
-
-_FIRST: Final = 3
-_LONGEST_ID: Final = 80
 
 
 @dataclass(frozen=True)
@@ -59,12 +55,9 @@ class Scored:
     unread_labels: Bools
 
 
-def left_out(counts: dict[str, int], unmatched: Sequence[str] = ()) -> tuple[LeftOut, ...]:
-    """Records of the codes that occur, with their meaning; ``unmatched``: ids that are not in the manifest."""
-    first = {"not_in_manifest": tuple(text[:_LONGEST_ID] for text in unmatched[:_FIRST])}
-    return tuple(
-        LeftOut(code=code, n=n, meaning=meaning(code), first=first.get(code, ())) for code, n in counts.items() if n
-    )
+def left_out(counts: dict[str, int]) -> tuple[LeftOut, ...]:
+    """Records of the codes that occur, with their meaning."""
+    return tuple(LeftOut(code=code, n=n, meaning=meaning(code)) for code, n in counts.items() if n)
 
 
 def meaning(code: str) -> str:
@@ -124,7 +117,7 @@ def join_films(predictions: pd.DataFrame, manifest: pd.DataFrame, *, split: str 
         in_predictions=len(predictions),
         in_manifest=int(wanted.sum()),
         matched_by=matched_by,
-        left_out=left_out(counts, unmatched),
+        left_out=left_out(counts),
         unmatched=unmatched,
     )
 

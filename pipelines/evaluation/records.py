@@ -29,8 +29,6 @@ class LeftOut(Record):
     """How many films."""
     meaning: str
     """The code in words."""
-    first: tuple[str, ...] = ()
-    """The first ids, where an id itself is what is wrong: all are in ``unmatched.csv``."""
 
 
 class Films(Record):

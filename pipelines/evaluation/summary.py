@@ -1,32 +1,37 @@
 """The evaluation in a few lines for a terminal."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from pipelines.evaluation.records import Evaluation, FindingResult, LeftOut, OperatingResult
+from pipelines.evaluation.tables import first_few
 from pipelines.statistics.estimates import percent_text
 
 _MOST_GAPS: Final = 6
 
 
-def summary_lines(evaluation: Evaluation) -> list[str]:
-    """The headline numbers, plain text, one fact a line."""
+def summary_lines(evaluation: Evaluation, unmatched: Sequence[str] = ()) -> list[str]:
+    """The headline numbers, plain text, one fact a line.
+
+    Args:
+        evaluation: what was found.
+        unmatched: ids of the predictions that the manifest does not know; named here and in no record.
+    """
     films = evaluation.films
     where = f"split {evaluation.split}" if evaluation.split else "all films of the manifest"
     lines = [f"{evaluation.title}: {films.joined:,} of {films.in_predictions:,} predicted films evaluated ({where})"]
     lines += _left_out(films.left_out, "  ")
+    if unmatched:
+        lines.append(f"  ids that are not in the manifest: {first_few(unmatched)} (all in unmatched.csv)")
     for result in evaluation.findings:
         lines += _finding_lines(result)
     return lines + list(evaluation.notes) + [evaluation.independence]
 
 
 def _left_out(items: tuple[LeftOut, ...], indent: str) -> list[str]:
-    lines = []
-    for item in items:
-        more = ", …" if item.n > len(item.first) else ""
-        which = f" (first: {', '.join(map(repr, item.first))}{more}; all in unmatched.csv)" if item.first else ""
-        films = f"{item.n:,} film{'' if item.n == 1 else 's'}"
-        lines.append(f"{indent}left out: {films}: {item.meaning} [{item.code}]{which}")
-    return lines
+    return [
+        f"{indent}left out: {item.n:,} film{'' if item.n == 1 else 's'}: {item.meaning} [{item.code}]" for item in items
+    ]
 
 
 def _finding_lines(result: FindingResult) -> list[str]:

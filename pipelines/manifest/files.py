@@ -152,15 +152,6 @@ def _cell(value: object) -> str:
     return str(value)
 
 
-def _cells(canonical: pd.DataFrame) -> Iterable[tuple[str, ...]]:
-    columns = []
-    for name in COLUMNS:
-        column = canonical[name]
-        null = column.isna()
-        columns.append(["" if empty else _cell(value) for value, empty in zip(column.tolist(), null, strict=True)])
-    return zip(*columns, strict=True)
-
-
 _TO_QUOTE: Final = re.compile(r'[,"\r\n]')
 
 
@@ -169,12 +160,27 @@ def _quoted(cell: str) -> str:
     return '"' + cell.replace('"', '""') + '"' if _TO_QUOTE.search(cell) else cell
 
 
+def _cells(canonical: pd.DataFrame) -> Iterable[tuple[str, ...]]:
+    """Rows of quoted cells."""
+    columns = []
+    for name in COLUMNS:
+        column = canonical[name]
+        null = column.isna()
+        if null.all():  # most of the columns of a manifest without films on disk
+            columns.append([""] * len(canonical))
+            continue
+        cells = ["" if empty else _cell(value) for value, empty in zip(column.tolist(), null, strict=True)]
+        # Looked through at once: few columns have a cell to quote.
+        columns.append([_quoted(cell) for cell in cells] if _TO_QUOTE.search("".join(cells)) else cells)
+    return zip(*columns, strict=True)
+
+
 def _to_csv(canonical: pd.DataFrame) -> bytes:
-    lines = [",".join(COLUMNS), *(",".join(map(_quoted, row)) for row in _cells(canonical))]
+    lines = [",".join(COLUMNS), *map(",".join, _cells(canonical))]
     return ("\n".join(lines) + "\n").encode()
 
 
-def manifest_digest(frame: pd.DataFrame) -> str:
+def manifest_digest(frame: pd.DataFrame, *, canonical: bool = False) -> str:
     """Name the content of a manifest: equal for equal rows, whatever file they came from.
 
     What is in it: every column of the schema for every row, as the canonical CSV writes them, rows sorted by
@@ -182,6 +188,7 @@ def manifest_digest(frame: pd.DataFrame) -> str:
 
     Args:
         frame: keeps the schema.
+        canonical: the frame comes from `read_manifest` or `conform` unchanged, and is not looked through again.
 
     Returns:
         SHA-256, 64 hex digits.
@@ -189,5 +196,5 @@ def manifest_digest(frame: pd.DataFrame) -> str:
     Raises:
         ManifestError: the frame breaks the schema.
     """
-    canonical = conform(frame).sort_values("image_id", kind="stable")
-    return hashlib.sha256(b"cxr-manifest-1\n" + _to_csv(canonical)).hexdigest()
+    rows = (frame if canonical else conform(frame)).sort_values("image_id", kind="stable")
+    return hashlib.sha256(b"cxr-manifest-1\n" + _to_csv(rows)).hexdigest()

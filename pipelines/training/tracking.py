@@ -14,7 +14,9 @@ from mlflow.exceptions import MlflowException
 
 from pipelines.config import TrainConfig, ValidationSection
 from pipelines.errors import ConfigError
+from pipelines.evaluation.files import UNMATCHED_FILE
 from pipelines.evaluation.records import Evaluation
+from pipelines.evaluation.tidy import estimates_of
 from pipelines.manifest import manifest_digest
 from pipelines.statistics.record import Record
 from pipelines.training.films import Cohort
@@ -22,6 +24,25 @@ from pipelines.version import code_version
 
 STORE: Final = "mlflow.db"
 CHAMPION: Final = "champion"
+_LOGGED: Final = frozenset(
+    {
+        "auroc",
+        "control_auroc",
+        "sensitivity",
+        "specificity",
+        "specificity_at_sensitivity_0.9",
+        "ppv_local",
+        "npv_local",
+        "intention_to_read_sensitivity",
+        "intention_to_read_specificity",
+        "calibration_brier",
+        "calibration_ece",
+        "calibration_slope",
+        "froc_cpm",
+        "localisation",
+    }
+)
+"""Of `pipelines.evaluation.tidy.estimates_of`; all of them are in the artifact ``metrics.csv``."""
 _URI_VARIABLE: Final = "MLFLOW_TRACKING_URI"
 RUN_ID_FILE: Final = "mlflow_run_id"
 _METRIC_TAG: Final = "validation_metric"
@@ -243,23 +264,19 @@ def log_evaluation(uri: str, run_id: str, evaluation: Evaluation, folder: Path, 
         return False
     for metric, value in evaluation_metrics(evaluation, name).items():
         client.log_metric(run_id, metric, value)
-    client.log_artifacts(run_id, str(folder), artifact_path=f"evaluation/{name}")
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name != UNMATCHED_FILE:  # ids that nobody vouches for stay at home
+            place = path.parent.relative_to(folder).as_posix()
+            client.log_artifact(run_id, str(path), artifact_path=f"evaluation/{name}/{place}".removesuffix("/."))
     return True
 
 
 def evaluation_metrics(evaluation: Evaluation, name: str) -> dict[str, float]:
-    """Return AUROCs with bounds, and the control's, as flat metrics such as ``test/tb/auroc_low``."""
+    """Return the headline numbers with bounds as flat metrics such as ``test/tb/auroc_low``."""
     metrics: dict[str, float] = {}
     for result in evaluation.findings:
-        estimates = {"auroc": result.auroc}
-        if result.control is not None:
-            estimates["control_auroc"] = result.control.auroc
-        if result.operating_point is not None:
-            estimates |= {
-                "sensitivity": result.operating_point.sensitivity,
-                "specificity": result.operating_point.specificity,
-            }
-        for key, estimate in estimates.items():
-            numbers = {"": estimate.value, "_low": estimate.low, "_high": estimate.high}
-            metrics |= {f"{name}/{result.finding}/{key}{end}": x for end, x in numbers.items() if x is not None}
+        for key, estimate in estimates_of(result).items():
+            if key in _LOGGED:
+                numbers = {"": estimate.value, "_low": estimate.low, "_high": estimate.high}
+                metrics |= {f"{name}/{result.finding}/{key}{end}": x for end, x in numbers.items() if x is not None}
     return metrics

@@ -7,6 +7,7 @@ from scipy import stats
 
 from pipelines.errors import ConfigError, EvaluationError, PredictionsError
 from pipelines.evaluation.evaluator import evaluate, with_attributes
+from pipelines.evaluation.joining import join_films
 from pipelines.evaluation.lock_rule import LockRule
 from pipelines.evaluation.operating_point import lock_operating_point
 from pipelines.evaluation.options import Options
@@ -218,9 +219,11 @@ def test_every_table_is_tidy_and_unmatched_ids_are_named():
     table = tables["thresholds.csv"].set_index("threshold")
     assert table.loc[0.5, "sensitivity"] == found.findings[0].operating_point.sensitivity.value
     assert {"finding", "column", "group", "metric"} <= set(tables["subgroups.csv"].columns)
-    lines = "\n".join(summary_lines(found))
+    unmatched = join_films(predictions, manifest).unmatched
+    lines = "\n".join(summary_lines(found, unmatched))
     assert "5 films: in the predictions, but not in the manifest" in lines
-    assert "'elsewhere/0', 'elsewhere/1', 'elsewhere/2', …; all in unmatched.csv" in lines
+    assert "'elsewhere/0', 'elsewhere/1', 'elsewhere/2', … (all in unmatched.csv)" in lines
+    assert "elsewhere" not in found.model_dump_json()
 
 
 @pytest.mark.parametrize("kind", ["one class", "one positive", "ties", "one patient"])
