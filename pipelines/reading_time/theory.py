@@ -11,18 +11,25 @@ all later classes, and s_k the traffic of classes 1..k:
 and with one class both are Pollaczek-Khinchine. Sources: Cobham, Operations Research 2 (1954) 70; Kleinrock, Queueing
 Systems II (1976) chapter 3.
 
-Several readers: the same formulas for one reader who is c times as fast, scaled by C(c, a) / rho, the Erlang C
-probability of waiting over that of the fast reader: of all films (non-preemptive), or of every nested group of classes
-1..k, whose totals are then subtracted (preemptive). With exponential times of one mean this is exact: Davis, Operations
-Research 14 (1966) 133, and the nested M/M/c queues that preemption leaves. Otherwise it is the approximation of Bondi
-and Buzen (Performance Evaluation Review 12 (1984) 34) with that of Lee and Longton (Operational Research Quarterly 10
-(1959) 56) for M/G/c.
+Several readers, c of them, look at nested groups of classes 1..k, whose mean waits (weighted by reading time) W_(1..k)
+give those of each class:
+
+- non-preemptive:  W_(1..k) = C ((1 - s_k) g + s_k h) / (1 - s_k), with C the Erlang C probability that all are busy, g
+  the mean time until the first of them is done, and h = sum l_j E[S_j^2] / (2 c sum l_j E[S_j]); with one class this is
+  Tijms, van Hoorn and Federgruen, Advances in Applied Probability 13 (1981) 186
+- preemptive: the waits of one reader who is c times as fast, scaled by C(c, a) / rho of the group; Bondi and Buzen,
+  Performance Evaluation Review 12 (1984) 34, with Lee and Longton, Operational Research Quarterly 10 (1959) 56
+
+With exponential times of one mean both are exact: Davis, Operations Research 14 (1966) 133, and the nested M/M/c queues
+that preemption leaves.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from pipelines.reading_time.residual import shortest_of
+from pipelines.reading_time.room import ServiceTime
 from pipelines.reading_time.scenario import Kind, Scenario
 
 CLASSES: Final = ("all", "diseased", "nondiseased", "flagged", "unflagged", "missed", "interrupting")
@@ -31,10 +38,13 @@ diseased, non-diseased, flagged and unflagged ones are not interrupting; ``misse
 
 _ONE_READER: Final = "exact: M/G/1, Poisson arrivals"
 _MANY_EXACT: Final = "exact: M/M/c, Poisson arrivals, exponential reading times of one mean"
-_MANY: Final = (
-    "approximation: one reader c times as fast (M/G/1 with priorities), scaled by Erlang C over its traffic "
-    "(Bondi and Buzen 1984; Lee and Longton 1959)"
-)
+_MANY: Final = {
+    "preemptive": (
+        "approximation: one reader c times as fast (M/G/1 with priorities), scaled by Erlang C over its traffic "
+        "(Bondi and Buzen 1984; Lee and Longton 1959)"
+    ),
+    "nonpreemptive": "approximation: M/G/c of every nested group of classes (Tijms, van Hoorn and Federgruen 1981)",
+}
 
 
 @dataclass(frozen=True)
@@ -69,9 +79,17 @@ class _Stream:
     classes: tuple[str, ...]
     rate: float
     """Films per minute."""
-    mean: float
-    second: float
-    """E[S^2], square minutes."""
+    time: ServiceTime
+
+    @property
+    def mean(self) -> float:
+        """E[S], minutes."""
+        return self.time.mean
+
+    @property
+    def second(self) -> float:
+        """E[S^2], square minutes."""
+        return self.time.second_moment
 
 
 def theory(scenario: Scenario, accuracy: tuple[float, float] | None = None) -> Theory:
@@ -123,7 +141,7 @@ def _exactness(scenario: Scenario, streams: Sequence[_Stream], readers: int) -> 
     times = [scenario.service(kind) for kind in sorted(present)]
     if all(time.distribution == "exponential" and time.mean == times[0].mean for time in times):
         return True, _MANY_EXACT
-    return False, _MANY
+    return False, _MANY[scenario.discipline]
 
 
 def _streams(scenario: Scenario, sensitivity: float, specificity: float, *, ai: bool) -> list[_Stream]:
@@ -148,17 +166,16 @@ def _stream(scenario: Scenario, level: int, kind: Kind, flag: str | None, rate: 
     time = scenario.service(kind)
     missed = ("missed",) if (kind, flag) == ("diseased", "unflagged") else ()
     classes = (kind,) if flag is None else (kind, flag, *missed)
-    return _Stream(level, classes, rate, time.mean, time.second_moment)
+    return _Stream(level, classes, rate, time)
 
 
 def _waits(streams: Sequence[_Stream], readers: int, *, preemptive: bool) -> list[float]:
     """Mean wait of each stream, in minutes."""
+    if readers > 1 and not preemptive:
+        return _many_readers(streams, readers)
     one = _one_reader(streams, readers, preemptive=preemptive)
     if readers == 1:
         return one
-    if not preemptive:
-        scale = _scale(readers, _load(streams))
-        return [scale * wait for wait in one]
     waits = [0.0] * len(streams)
     for level in sorted({stream.level for stream in streams}):
         before = [stream for stream in streams if stream.level < level]
@@ -171,6 +188,23 @@ def _waits(streams: Sequence[_Stream], readers: int, *, preemptive: bool) -> lis
         for i, stream in enumerate(streams):
             if stream.level == level:
                 waits[i] = scale * one[i]
+    return waits
+
+
+def _many_readers(streams: Sequence[_Stream], readers: int) -> list[float]:
+    """Non-preemptive: the mean wait of each stream, from those of the nested groups up to its level and before it."""
+    load = _load(streams)
+    if load == 0:
+        return [0.0] * len(streams)
+    busy = erlang_c(readers, load)
+    first = shortest_of([(stream.rate, stream.time) for stream in streams if stream.rate > 0], readers)
+    later = sum(stream.rate * stream.second for stream in streams) / (2 * readers * load)
+    waits = []
+    for stream in streams:
+        ahead = _load([other for other in streams if other.level < stream.level]) / readers
+        with_own = _load([other for other in streams if other.level <= stream.level]) / readers
+        # The difference quotient of s W_(1..k) between s = ahead and s = with_own, which may be equal.
+        waits.append(busy * (first + later * (1 / ((1 - ahead) * (1 - with_own)) - 1)))
     return waits
 
 

@@ -1,5 +1,6 @@
 """Closed forms of waiting against published figures, Erlang's sums, Markov chains solved by brute force, and ciw."""
 
+import math
 from fractions import Fraction
 from math import factorial
 
@@ -11,7 +12,10 @@ from hypothesis import strategies as st
 from scipy import sparse
 from scipy.sparse.linalg import spsolve
 
+from pipelines.reading_time.residual import shortest_of
+from pipelines.reading_time.room import ServiceTime
 from pipelines.reading_time.scenario_file import parse_scenario
+from pipelines.reading_time.simulation import reading_minutes, simulate
 from pipelines.reading_time.theory import CLASSES, erlang_c, theory
 
 BASE = {"prevalence": 0.1, "sensitivity": 0.9, "specificity": 0.9, "traffic": 0.8, "minutes": 10}
@@ -231,6 +235,43 @@ def test_the_approximation_is_named_and_near():
     assert "approximation" in found.method
     assert found.fifo["interrupting"] == pytest.approx(first, rel=1e-6)  # alone in front: still M/M/c
     assert found.fifo["diseased"] == pytest.approx(second, rel=0.03)
+
+
+MIXED = (
+    (0.2, {"mean": 15, "distribution": "gamma", "cv": 0.6}),
+    (0.7, {"mean": 6, "distribution": "lognormal", "cv": 1.2}),
+    (0.1, {"mean": 4, "distribution": "deterministic"}),
+)
+
+
+@pytest.mark.parametrize("readers", [1, 2, 5])
+def test_the_first_of_several_busy_readers(readers):
+    """Against m / c and m / (c + 1), E[S^2] / 2 E[S] of one reader, and draws of remaining times."""
+    same = ServiceTime(mean=8, distribution="deterministic")
+    assert shortest_of([(0.3, ServiceTime(mean=8))], readers) == pytest.approx(8 / readers, rel=1e-9)
+    assert shortest_of([(0.3, same)], readers) == pytest.approx(8 / (readers + 1), rel=1e-9)
+    times = [(rate, ServiceTime(**time)) for rate, time in MIXED]
+    found = shortest_of(times, readers)
+    if readers == 1:
+        second = sum(rate * time.second_moment for rate, time in times)
+        assert found == pytest.approx(second / 2 / sum(rate * time.mean for rate, time in times), rel=1e-6)
+    rng, n = np.random.default_rng(4), 400_000
+    drawn = np.concatenate([reading_minutes(time, round(n * rate), rng) for rate, time in times])
+    seen = rng.choice(drawn, (n, readers), p=drawn / drawn.sum()) * rng.random((n, readers))
+    shortest = seen.min(axis=1)
+    assert found == pytest.approx(shortest.mean(), abs=5 * shortest.std() / math.sqrt(n) + 0.01)
+
+
+@pytest.mark.parametrize("distribution", ["deterministic", "lognormal"])
+def test_nobody_interrupts_several_readers_of_general_times(distribution):
+    """Films in front wait for the first reader who is done, which one fast reader would misjudge by far."""
+    time = {"mean": 8, "distribution": distribution} | ({"cv": 1.5} if distribution == "lognormal" else {})
+    values = {"readers": 5, "traffic": 0.7, "minutes": time, "discipline": "nonpreemptive"}
+    scenario = room(**values, interrupting_fraction=0.1, replications=40, seed=3)
+    found, seen = theory(scenario), simulate(scenario).ai.mean
+    assert not found.exact
+    for name in ("interrupting", "flagged", "unflagged", "all"):
+        assert found.ai[name] == pytest.approx(seen[name].mean(), rel=0.15)
 
 
 def queue_library(scenario, *, seed, films):
