@@ -17,7 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,7 @@ TARGET: Final = 0.90
 THRESHOLD: Final = 0.5
 TRUTH_PATIENTS: Final = 300_000
 CALIBRATION: Final = ("ece", "brier", "observed_expected", "intercept", "slope")
-KINDS: Final = ("bca", "percentile")
+KINDS: Final[tuple[Literal["bca", "percentile"], ...]] = ("bca", "percentile")
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def numbers(films: Cohort, plan: Plan) -> Iterator[tuple[str, str, Estimate]]:
         yield "CPM", kind, cpm.estimate(columns(1)["cpm"].start, level=LEVEL, n=len(films.hit), method="CPM")
 
 
-def _as(curve: Curve, kind: str) -> Curve:
+def _as(curve: Curve, kind: Literal["bca", "percentile"]) -> Curve:
     sample: Sample = curve.sample
     return replace(curve, sample=replace(sample, plan=replace(sample.plan, kind=kind)))
 

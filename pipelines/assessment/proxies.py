@@ -4,7 +4,7 @@ Accuracy comes from `pipelines.evaluation`, waiting and worklists from `pipeline
 know each other, so they meet here.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -114,6 +114,7 @@ def _finding(
     absent = why_no_accuracy(point, scenario)
     accuracy = None if point is None or absent else Accuracy.of_finding(result)
     clusters = clusters_of(scored.films)
+    plan = replace(plan, unit="patients" if clusters.repeated else "films")
     labels, scores = scored.labels, scored.scores
     positives = int(scored.labels.sum())
     return FindingReadingTime(

@@ -36,6 +36,8 @@ Floats = NDArray[np.float64]
 Values = Mapping[str, float | None]
 
 SAME_FILMS: Final = "; of the films that both orders read: filed ones are left out of both"
+SAME: Final = "the same whatever sensitivity and specificity are: nothing in it was estimated"
+_ROUNDING: Final = 1e-9
 
 
 def over_region(
@@ -67,6 +69,8 @@ def over_region(
         if not found:
             return Estimate(value=value, low=None, high=None, level=accuracy.level, method=method, n=n, why=GIVEN)
         low, high = clipped(value, min(found), max(found), bounds)
+        if high - low <= _ROUNDING * max(1.0, abs(value)):
+            return Estimate(value=value, low=None, high=None, level=accuracy.level, method=method, n=n, why=SAME)
         return Estimate(value=value, low=low, high=high, level=accuracy.level, method=region, n=n)
 
     return {name: one(name) for name in point}

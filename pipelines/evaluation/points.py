@@ -22,7 +22,7 @@ from pipelines.evaluation.programme import (
     Programme,
     TargetProfile,
     programme_from_counts,
-    programme_from_estimates,
+    programme_from_rates,
     programme_from_sample,
     target_profile,
 )
@@ -32,6 +32,7 @@ from pipelines.statistics.accuracy_parts import Assessed
 from pipelines.statistics.accuracy_records import Rates
 from pipelines.statistics.arrays import Bools, Floats
 from pipelines.statistics.curve import Curve, sample_curve
+from pipelines.statistics.estimates import Estimate
 from pipelines.statistics.ratios import Prevalence
 from pipelines.statistics.resampling import Clusters
 
@@ -162,6 +163,15 @@ class _Films:
     def rates(self, place: int) -> Rates:
         return self.assessed.rates(place, self.prevalence)
 
+    def pair(self, place: int, level: float) -> tuple[Estimate, Estimate]:
+        """Sensitivity and specificity as `rates` has them, at another level."""
+        return self.assessed.sensitivity_specificity(self.curve.rates(place), level)
+
+    def spread(self, place: int) -> bool:
+        """Whether the bootstrap gives both rates an interval."""
+        sample = self.curve.rates(place)
+        return all(sample.estimate(j, level=self.assessed.level, n=0, method="").low is not None for j in (0, 1))
+
 
 def _result(
     scored: Scored,
@@ -210,19 +220,15 @@ def _intention(scored: Scored, rates: Rates) -> IntentionToRead:
 
 
 def _programme(films: _Films, rates: Rates, place: int, options: Options) -> Programme:
-    """Screening arithmetic, by exact regions for independent films and by the bootstrap otherwise."""
-    prevalence = options.local_prevalence
+    """Screening arithmetic: the bootstrap where it shows a spread of both rates, else the region of their intervals."""
+    prevalence, counts = options.local_prevalence, rates.counts
     if films.analytic:
-        return programme_from_counts(rates.counts, prevalence, costs=options.costs, level=options.level)
-    if options.prevalence_interval is not None or not rates.counts.n:
-        # The bootstrap of films says nothing of the prevalence: a region of all three does.
-        each = options.level**0.5
-        sample, n = films.curve.rates(place), rates.counts.n
-        pair = [
-            sample.estimate(j, level=each, n=n, method=name) for j, name in enumerate(("sensitivity", "specificity"))
-        ]
-        return programme_from_estimates(pair[0], pair[1], prevalence, costs=options.costs)
-    counts = rates.counts
+        return programme_from_counts(counts, prevalence, costs=options.costs, level=options.level)
+    # The bootstrap of films says nothing of the prevalence: a region of all three does.
+    if options.prevalence_interval is not None or not films.spread(place):
+        wide = films.pair(place, options.level**0.5)
+        pair = (rates.sensitivity, rates.specificity)
+        return programme_from_rates(wide, pair, prevalence, costs=options.costs, n=counts.n)
     return programme_from_sample(
         films.curve.rates(place),
         prevalence,

@@ -181,7 +181,27 @@ def programme_from_counts(
         level: confidence level.
     """
     wide, narrow = ((counts.sensitivity(each), counts.specificity(each)) for each in (math.sqrt(level), level))
-    return _programme(wide, narrow, prevalence, costs, level, counts.n)
+    return programme_from_rates(wide, narrow, prevalence, costs=costs, n=counts.n)
+
+
+def programme_from_rates(
+    wide: tuple[Estimate, Estimate],
+    rates: tuple[Estimate, Estimate],
+    prevalence: Prevalence,
+    *,
+    costs: Costs | None = None,
+    n: int,
+) -> Programme:
+    """Screening arithmetic from sensitivity and specificity, whatever their intervals.
+
+    Args:
+        wide: both at the square root of the level, for the numbers that rest on both.
+        rates: both at the level.
+        prevalence: of the place where the system will be used.
+        costs: what the programme pays.
+        n: films that both rest on.
+    """
+    return _programme(wide, rates, prevalence, costs, rates[0].level, n)
 
 
 def programme_from_estimates(

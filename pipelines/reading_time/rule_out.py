@@ -271,7 +271,7 @@ def _yield(films: _Films, sample: Sample, first: int, prevalence: float | None, 
         filed_share=filed,
         missed_per_10000_filed=_scaled(share, TEN_THOUSAND),
         missed_per_10000_screened=_scaled(lost, TEN_THOUSAND),
-        npv=_complement(share),
+        npv=_complement(share).model_copy(update={"method": share.method.replace("remarkable", "unremarkable", 1)}),
     )
 
 

@@ -101,9 +101,9 @@ class Assessed:
         read = 2 if kind == "sensitivity" else 1
         films = ~self.truth if kind == "sensitivity" else self.truth
         free = self.spread(sample, read, f"{'specificity' if read == 2 else 'sensitivity'} {where}")
+        free = free.model_copy(update={"n": int(films.sum())})
         if free.low is None and free.value is not None and self.scarce is None:
             free = self.counted(free, films)
-        free = free.model_copy(update={"n": int(films.sum())})
         held = without_interval(self.spread(sample, 3 - read, f"{kind} {where}"), HELD)
         held = held.model_copy(update={"n": int((~films).sum())})
         sensitivity, specificity = (held, free) if kind == "sensitivity" else (free, held)
@@ -152,11 +152,15 @@ class Assessed:
         found = sample.estimate(j, level=level, n=int(films.sum()), method=name, why=why)
         return self.counted(found, films) if found.value is not None and found.low is None else found
 
+    def sensitivity_specificity(self, sample: Sample, level: float) -> tuple[Estimate, Estimate]:
+        """Both rates of a `Curve.rates` at a level of their own."""
+        films = (self.truth, ~self.truth)
+        first, second = (self.share(sample, j, _SHARES[j], films[j], level, _MISSING[j]) for j in (0, 1))
+        return first, second
+
     def region(self, sample: Sample, kind: Ratio, prevalence: Prevalence | None) -> Estimate:
         """A ratio of both rates: bootstrapped, or from the bounds of both where that would mislead."""
-        margin = math.sqrt(self.level)
-        films = (self.truth, ~self.truth)
-        sensitivity, specificity = (self.share(sample, j, _SHARES[j], films[j], margin, _MISSING[j]) for j in (0, 1))
+        sensitivity, specificity = self.sensitivity_specificity(sample, math.sqrt(self.level))
         fallback = region_interval(
             sensitivity,
             specificity,

@@ -41,7 +41,8 @@ def one_film_per_patient(found: Estimate, patients: int) -> Estimate:
     assert found.value is not None
     low, high = clopper_pearson_bounds(np.array([found.value * patients]), patients, found.level)
     bounds = clipped(found.value, float(low[0]), float(high[0]), (0.0, 1.0))
-    method = f"{found.method}; {found.why}, so: {EXACT} with one film counted for each of {patients} patients"
+    counted = f" with one film counted for each of {patients} patients" if patients < found.n else ""
+    method = f"{found.method}; {found.why}, so: {EXACT}{counted}"
     return Estimate(value=found.value, low=bounds[0], high=bounds[1], level=found.level, method=method, n=found.n)
 
 

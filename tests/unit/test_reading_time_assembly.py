@@ -131,7 +131,7 @@ def test_copies_of_films_say_no_more_than_the_films(tmp_path):
     room = {"prevalence": 0.1, "traffic": 0.5, "replications": 2, "films_per_replication": 200}
     alone = reading_time(parse_scenario(room | {"evaluation": "3/e", "finding": "tb"}), folder=tmp_path)
     assert alone.accuracy.sensitivity == results[1].operating_point.sensitivity
-    assert "effective films" in alone.theory.ai.waiting_minutes.all.method
+    assert "effective films" in alone.theory.ai.waiting_minutes.missed.method
 
 
 @pytest.fixture(scope="module")
