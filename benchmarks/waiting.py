@@ -1,6 +1,7 @@
 """Films per second of the reading-room simulator and of ciw, on one queue: two classes, preemptive-resume, one reader.
 
     python benchmarks/waiting.py [--films 5000] [--repeats 7] [--traffic 0.8] [--scenario configs/scenarios/X.yaml]
+    python benchmarks/waiting.py --theory
 
 Both draw Poisson arrivals and exponential reading times of 10 minutes for flagged (18 %) and unflagged films and run
 until so many films have been read. Timed is everything from the random numbers to the waiting time of every film; not
@@ -11,9 +12,13 @@ time of that thread, so that a busy machine slows neither. The mean waits of bot
 stand beside the closed form, to show that they simulate one queue; both begin in an empty room, so a few
 thousand films wait a little less than the closed form says. With a scenario file, the time of the
 whole simulation of that room (both arms, all replications, all cores) is printed as well.
+
+With --theory, nothing is timed: the approximations for several readers are held against the simulation in rooms with
+and without preemption, two and five readers, several loads and reading times, and their errors are printed by class.
 """
 
 import argparse
+import itertools
 import os
 import platform
 import statistics
@@ -24,9 +29,10 @@ import ciw
 import numpy as np
 
 from pipelines.reading_time.reading_queue import waiting_minutes
-from pipelines.reading_time.scenario_file import read_scenario
+from pipelines.reading_time.scenario_file import parse_scenario, read_scenario
 from pipelines.reading_time.simulation import simulate
 from pipelines.reading_time.simulation_kernel import FLAGGED, UNFLAGGED
+from pipelines.reading_time.theory import theory
 
 MINUTES = 10.0
 FLAGGED_SHARE = 0.18
@@ -92,6 +98,33 @@ def closed_form(traffic: float) -> Waits:
     )
 
 
+def errors_of_theory(discipline: str, films: int = 40_000, runs: int = 40) -> None:
+    """Print how far the approximate mean waits lie from the simulated ones, over a table of rooms."""
+    times: list[dict[str, object]] = [
+        {"mean": 8, "distribution": "deterministic"},
+        {"mean": 8, "distribution": "gamma", "cv": 0.5},
+        {"mean": 8, "distribution": "lognormal", "cv": 1.5},
+    ]
+    unequal = {"diseased": 15, "nondiseased": 6, "interrupting": 4}
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in ("flagged", "unflagged", "all")}
+    for readers, traffic, minutes in itertools.product((2, 5), (0.5, 0.7, 0.9), (*times, unequal)):
+        values = {"prevalence": 0.1, "sensitivity": 0.9, "specificity": 0.9, "interrupting_fraction": 0.1, "seed": 3}
+        values |= {"readers": readers, "traffic": traffic, "minutes": minutes, "discipline": discipline}
+        scenario = parse_scenario(values | {"replications": runs, "films_per_replication": films})
+        simulated, exact = simulate(scenario).ai.mean, theory(scenario).ai
+        for name, pairs in found.items():
+            mean, answer = float(simulated[name].mean()), exact[name]
+            assert answer is not None
+            pairs.append((answer - mean, mean))
+    for name, pairs in found.items():
+        shares = sorted(abs(error) / mean for error, mean in pairs)
+        largest = max(abs(error) for error, _ in pairs)
+        print(
+            f"{discipline}, {name} films, {len(pairs)} rooms: theory off by {statistics.median(shares):.1%} (median), "
+            f"{shares[-1]:.0%} (worst); at most {largest:.2f} minutes"
+        )
+
+
 def spread(values: list[float], digits: int = 0) -> str:
     """Median (lowest - highest)."""
     low, high = min(values), max(values)
@@ -105,7 +138,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--traffic", type=float, default=0.8)
     parser.add_argument("--scenario", type=Path)
+    parser.add_argument("--theory", action="store_true")
     arguments = parser.parse_args()
+    if arguments.theory:
+        for discipline in ("preemptive", "nonpreemptive"):
+            errors_of_theory(discipline)
+        return
     start = time.process_time()
     ours(10, arguments.traffic, 0)
     compile_seconds = time.process_time() - start

@@ -21,7 +21,9 @@ give those of each class:
   Performance Evaluation Review 12 (1984) 34, with Lee and Longton, Operational Research Quarterly 10 (1959) 56
 
 With exponential times of one mean both are exact: Davis, Operations Research 14 (1966) 133, and the nested M/M/c queues
-that preemption leaves.
+that preemption leaves. How far they are off elsewhere, `benchmarks/waiting.py --theory` prints: over 24 rooms, flagged
+films' mean waits by 3.2 % in the median and 13 % at worst without preemption; with it by 7.4 % and 71 %, where such
+waits are so short that this is never more than 0.17 minutes.
 """
 
 from collections.abc import Mapping, Sequence
