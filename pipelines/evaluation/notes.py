@@ -4,10 +4,11 @@ from typing import Final
 
 from pipelines.evaluation.joining import Joined, Scored, column
 from pipelines.evaluation.operating_point import OperatingPoint
+from pipelines.evaluation.patients import clusters_of
 from pipelines.evaluation.records import OperatingResult
 
 FEW_POSITIVES: Final = 30
-"""Below this many positive (or negative) films a note warns about the width of the intervals."""
+"""Below this many patients with a positive (or with a negative) film a note warns about the width of the intervals."""
 
 
 def independence_note(films: int, patients: int, intervals: str, known: bool) -> str:
@@ -61,18 +62,28 @@ def table_notes(joined: Joined, split: str | None, system: str) -> tuple[str, ..
     return tuple(notes)
 
 
+def _few(patients: int, films: int, which: str) -> str:
+    """How far intervals are too narrow with few patients: `benchmarks/coverage.py`."""
+    unit, those = "film", f"{which} film"
+    if patients < films:
+        unit, those = "patient", f"patient{'s' if patients > 1 else ''} with {films} {which} film"
+    plural = "s" if (films if patients < films else patients) > 1 else ""
+    return (
+        f"Only {patients} {those}{plural}: read the intervals, not the points; with so few {unit}s the interval of "
+        "the AUROC is itself too narrow, and so is, more so, that of the specificity at a fixed sensitivity."
+    )
+
+
 def finding_notes(
     scored: Scored, point: OperatingResult | None, split: str | None, locked: OperatingPoint | None
 ) -> tuple[str, ...]:
     """Notes on one finding."""
     notes = []
-    positives, n = int(scored.labels.sum()), len(scored.labels)
-    fewest, which = min((positives, "positive"), (n - positives, "negative"))
-    if 0 < fewest < FEW_POSITIVES and fewest < n:
-        notes.append(
-            f"Only {fewest} {which} film{'s' if fewest > 1 else ''}: read the intervals, not the points; with so few "
-            "films the interval of the AUROC is itself too narrow."
-        )
+    n, clusters = len(scored.labels), clusters_of(scored.films)
+    classes = ((scored.labels, "positive"), (~scored.labels, "negative"))
+    fewest, films, which = min((clusters.take(part).present, int(part.sum()), name) for part, name in classes)
+    if 0 < fewest < FEW_POSITIVES and films < n:
+        notes.append(_few(fewest, films, which))
     if n and (scored.scores.min() < 0 or scored.scores.max() > 1):
         notes.append(
             f"Scores run from {scored.scores.min():.4g} to {scored.scores.max():.4g}: they are not probabilities. "

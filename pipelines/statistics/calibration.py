@@ -7,9 +7,15 @@ Sources: Van Calster et al., BMC Med. 17 (2019) 230 (what to report); Cox, Biome
 Murphy, J. Appl. Meteorol. 12 (1973) 595 (parts of the Brier score); Spiegelhalter, Stat. Med. 5 (1986) 421; Kattan &
 Gerds, Diagn. Progn. Res. 2 (2018) 7 (scaled Brier score); Saerens, Latinne & Decaestecker, Neural Comput. 14 (2002) 21
 (change of prevalence).
+
+An ECE is too high by what chance adds to it, and a bootstrap adds that a second time. In the simulations of
+`benchmarks/coverage.py`, with a true ECE of 0.063, BCa intervals of 95 % held it in 68 % of cohorts of 210 films, 81 %
+of 700 and 93 % of 3,500 (percentile: 33, 88 and 94 %); those of Brier score, slope, intercept and observed over
+expected held in 91 % or more from 6 ill patients on. A note says where the ECE is of the size that chance makes.
 """
 
 import math
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -93,6 +99,7 @@ def calibration(
     each = _estimates(truth, score, sample, level, prevalence)
     curve, curve_why = _smooth(found, sample, len(NAMES) + len(found.count_bins), truth, level)
     clipped, edge = int(((score == 0) | (score == 1)).sum()), clipping(score)[1]
+    by_chance = _by_chance(equal_count_starts(np.sort(score), bins), score, level, prevalence)
     return Calibration(
         n=len(truth),
         positives=int(truth.sum()),
@@ -101,11 +108,21 @@ def calibration(
         smooth=curve,
         smooth_why=curve_why,
         **each,
-        ece_by_chance=_by_chance(equal_count_starts(np.sort(score), bins), score, level, prevalence),
+        ece_by_chance=by_chance,
         spiegelhalter_p=_spiegelhalter_p(each["spiegelhalter_z"], truth, score, clusters, level),
         clipped=clipped,
-        notes=(f"{clipped} scores of exactly 0 or 1 count as {edge:g} or 1 - {edge:g} in logits.",) if clipped else (),
+        notes=tuple(_notes(clipped, edge, each["ece"], by_chance)),
     )
+
+
+def _notes(clipped: int, edge: float, ece: Estimate, by_chance: Estimate) -> Iterator[str]:
+    if clipped:
+        yield f"{clipped} scores of exactly 0 or 1 count as {edge:g} or 1 - {edge:g} in logits."
+    if ece.value is not None and by_chance.value is not None and ece.value < 2 * by_chance.value:
+        yield (
+            f"The expected calibration error ({ece.value:.3f}) is of the size that chance alone makes of a perfectly "
+            f"calibrated score on so many films ({by_chance.value:.3f}): it and its interval lie too high."
+        )
 
 
 def prevalence_shift(scores: ArrayLike, from_prevalence: float, to_prevalence: float) -> Floats:

@@ -251,3 +251,16 @@ def test_every_reading_time_is_of_its_kind(name):
     for point in document["findings"][0]["rule_out"]["points"]:
         for part in (point["cohort"], point["local"]):
             assert "npv" not in part or "unremarkable" in part["npv"]["method"]
+
+
+def test_notes_count_patients_and_say_where_chance_makes_the_calibration_error():
+    few, many = (evaluated(name)[2].findings[0] for name in ("one positive film", "clustered"))
+    assert few.notes[0].startswith("Only 1 positive film: read the intervals")
+    manifest, predictions = films(20, 4, seed=2)
+    ill, patients = int(manifest["tb"].sum()), manifest.loc[manifest["tb"] == 1, "patient_id"].nunique()
+    found = evaluate(predictions, manifest, findings=("tb",), options=Options(replicates=REPLICATES)).findings[0]
+    assert found.notes[0].startswith(f"Only {patients} patients with {ill} positive films: read the intervals")
+    for result in (few, many, found):
+        near = result.calibration.ece.value < 2 * result.calibration.ece_by_chance.value
+        assert any("calibration error" in note for note in result.calibration.notes) == near
+    assert found.calibration.notes
