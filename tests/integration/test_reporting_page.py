@@ -262,7 +262,10 @@ def test_proxies_are_the_closed_form_at_the_measured_accuracy(made):
     for order in ("fifo", "ai", "difference"):
         for name, estimate in getattr(found, order).waiting_minutes:
             assert estimate.value == (None if name == "interrupting" else pytest.approx(getattr(expected, order)[name]))
-            assert name == "interrupting" or estimate.low <= estimate.value <= estimate.high
+            if order == "fifo" or name == "all":  # with equal reading times these do not depend on accuracy
+                assert (estimate.low, bool(estimate.why)) == (None, True)
+            elif name != "interrupting":
+                assert estimate.low < estimate.value < estimate.high
     # The bounds hold every corner of the two exact intervals of level sqrt(0.95).
     counts, each = point.counts, math.sqrt(0.95)
     se = clopper_pearson(counts.true_positive, counts.true_positive + counts.false_negative, each)
