@@ -212,13 +212,13 @@ def load_package(directory: Path) -> ModelPackage:
             weights=load_file(directory / WEIGHTS_FILE),
             calibration={finding: Calibration(**values) for finding, values in described["calibration"].items()},
             control=described["control"],
-            provenance=described["provenance"],
+            provenance=dict(described["provenance"]),
             typicality=_load_typicality(directory, described.get("typicality")),
             intended_use=IntendedUse() if use is None else IntendedUse.from_json(use),
         )
         stated_id, operating_points = described["model_id"], described["operating_points"]
         rule_out_points = described.get("rule_out_points", {})
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{directory}/{MODEL_FILE} is damaged ({type(error).__name__}: {error})") from None
     except SafetensorError as error:
         raise ModelError(f"{directory}/{WEIGHTS_FILE} is damaged ({error})") from None

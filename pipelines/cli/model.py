@@ -1,16 +1,15 @@
 """Verbs about model packages: ``model show``, ``model lock``."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipelines.cli.console import interruptible, note, say
 
 if TYPE_CHECKING:
-    from pipelines.evaluation.operating_point import LockRule
+    from pipelines.evaluation.operating_point import LockRule, OperatingPoint
 
 model_app = typer.Typer(no_args_is_help=True, help="Look into model packages; lock their thresholds anew.")
 
@@ -26,10 +25,11 @@ def show(
 ) -> None:
     """Say what a model package is: network, findings, thresholds and where they were locked, origin."""
     from models import load_package
+    from pipelines.evaluation.locked import locked_points
     from pipelines.inference import resolve_model
 
     folder = resolve_model(model, tracking_uri=tracking_uri)
-    package = load_package(folder)
+    package, points = load_package(folder), locked_points(folder)
     if as_json:
         say((folder / "model.json").read_text(encoding="utf-8"))
         return
@@ -39,20 +39,20 @@ def show(
     for finding in architecture.findings:
         calibration = package.calibration[finding]
         say(f"{finding}: temperature {calibration.temperature:.3f}, offset {calibration.offset:.3f}")
-        _say_point("threshold", package.operating_points.get(finding))
-        if finding in package.rule_out_points:
-            _say_point("rule-out threshold", package.rule_out_points[finding])
+        _say_point("threshold", points.flag.get(finding))
+        if finding in points.rule_out:
+            _say_point("rule-out threshold", points.rule_out[finding])
     for key in ("code_version", "mlflow_run_id", "best_epoch", "seed"):
         say(f"{key.replace('_', ' ')}: {json.dumps(package.provenance.get(key))}")
 
 
-def _say_point(name: str, point: Mapping[str, Any] | None) -> None:
+def _say_point(name: str, point: "OperatingPoint | None") -> None:
     if point is None:
         say(f"  no locked {name}")
         return
-    when = f", locked on {point['date']}" if point.get("date") else ""
-    say(f"  {name} {point['threshold']:.4f}: {point['rule']} on {point['cohort']}{when}")
-    say(f"  there: {point['n']} films, {point['n_positive']} positive")
+    when = f", locked on {point.date}" if point.date else ""
+    say(f"  {name} {point.threshold:.4f}: {point.rule} on {point.cohort}{when}")
+    say(f"  there: {point.n} films, {point.n_positive} positive")
 
 
 @model_app.command("lock")

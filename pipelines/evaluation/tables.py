@@ -1,7 +1,6 @@
 """Reading predictions: this project's table, or scores of another system from any CSV or Parquet."""
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,13 +12,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
-from pydantic import ValidationError
 
 from pipelines.errors import PredictionsError
 from pipelines.evaluation.operating_point import OperatingPoint
 from pipelines.evaluation.predictions import STATUSES
+from pipelines.evaluation.run_record import read_run, run_points
 
-RUN_SCHEMA = "cxr-triage/run/1"
 _REQUIRED = ("image_id", "status", "model_id")
 _MAX_OF = re.compile(r"max\((?P<columns>.+)\)")
 
@@ -118,7 +116,8 @@ def read_predictions(path: Path) -> PredictionsTable:
     frame = read_table(file, text_columns=("image_id", "path", "status", "reason", "detail", "model_id"))
     check_predictions(frame, file)
     model_id = str(frame["model_id"].iloc[0])
-    run = _read_run(file.parent / "run.json", model_id)
+    beside = file.parent / "run.json"
+    run = read_run(beside, model_id)
     model = run["model"] if run else {}
     named = model.get("findings") or [
         column.removeprefix("p_") for column in frame.columns if column.startswith("p_") and frame[column].notna().any()
@@ -129,8 +128,8 @@ def read_predictions(path: Path) -> PredictionsTable:
         digest=file_digest(file),
         folder=file.parent,
         run=run,
-        operating_points=_points(model, "operating_points", file.parent / "run.json"),
-        rule_out_points=_points(model, "rule_out_points", file.parent / "run.json"),
+        operating_points=run_points(model, "operating_points", beside),
+        rule_out_points=run_points(model, "rule_out_points", beside),
         score_text={finding: f"column p_{finding} (calibrated probability)" for finding in named},
     )
 
@@ -179,6 +178,8 @@ def check_predictions(frame: pd.DataFrame, name: object = "predictions") -> None
         raise PredictionsError(
             f"{name}: column 'model_id' has {len(models)} different values, expected exactly one model."
         )
+    for column in [column for column in frame.columns if column.startswith(("peak_", "control_"))]:
+        numbers(frame[column], column, name)
     for column in [column for column in frame.columns if column.startswith("p_")]:
         score = numbers(frame[column], column, name)
         outside = (score < 0) | (score > 1)
@@ -226,43 +227,6 @@ def numbers(column: "pd.Series[Any]", label: str, name: object) -> np.ndarray[An
             f"{name}: column {label!r} has {len(wrong)} values that are not numbers (first in row {wrong[0] + 1})."
         )
     return np.asarray(values.astype("float64"), dtype=np.float64)
-
-
-def _read_run(path: Path, model_id: str) -> Mapping[str, Any] | None:
-    if not path.is_file():
-        return None
-    try:
-        run = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise PredictionsError(f"{path}: not a readable run.json ({type(error).__name__}).") from error
-    found = run.get("schema") if isinstance(run, dict) else type(run).__name__
-    if found != RUN_SCHEMA:
-        raise PredictionsError(f"{path}: schema is {found!r}, expected {RUN_SCHEMA!r}.")
-    model = run.get("model")
-    if not isinstance(model, dict) or model.get("model_id") != model_id:
-        named = model.get("model_id") if isinstance(model, dict) else None
-        raise PredictionsError(
-            f"{path}: model_id is {named!r}, but the predictions beside it are of {model_id!r}: "
-            "these two files do not belong together."
-        )
-    return dict(run)
-
-
-def _points(model: Mapping[str, Any], key: str, path: Path) -> dict[str, OperatingPoint]:
-    points = {}
-    for finding, point in (model.get(key) or {}).items():
-        try:
-            points[finding] = OperatingPoint.model_validate(point)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise PredictionsError(f"{path}: {key} of {finding!r}: {where}: {first['msg']}.") from error
-        purpose = "rule_out" if key == "rule_out_points" else "flag"
-        if points[finding].purpose != purpose:
-            raise PredictionsError(
-                f"{path}: {key} of {finding!r}: purpose is {points[finding].purpose!r}, expected {purpose!r}."
-            )
-    return points
 
 
 def read_foreign_predictions(

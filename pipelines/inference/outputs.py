@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipelines.evaluation.predictions import HEATMAP_FOLDER
-from pipelines.evaluation.tables import RUN_SCHEMA
+from pipelines.evaluation.run_record import RUN_SCHEMA
 from pipelines.system import replacing
 
 TABLE_FILE: Final = "predictions.parquet"

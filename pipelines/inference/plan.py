@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 from pipelines.errors import CxrError
 from pipelines.evaluation.predictions import HEATMAP_FOLDER
-from pipelines.evaluation.tables import RUN_SCHEMA
+from pipelines.evaluation.run_record import RUN_SCHEMA
 from pipelines.inference.decode import PART_FILMS
 from pipelines.inference.inputs import FilmInput, text_of
 from pipelines.inference.outputs import (

@@ -82,6 +82,8 @@ def relock_package(
     rows = read_manifest(manifest)
     joined = join_films(table.frame, rows, split=split)
     words = _cohort_words(joined, split) if cohort is None else " ".join(cohort.split())
+    if not words:
+        raise ConfigError("cohort: found an empty text, expected where the films come from, in words")
     points = [
         _lock(joined, finding, rule, cohort=words, model_id=package.model_id, date=date) for finding, rule in rules
     ]
@@ -188,11 +190,14 @@ def _save(package: ModelPackage, points: LockedPoints, entry: Mapping[str, Any],
         {finding: point.model_dump(mode="json") for finding, point in group.items()}
         for group in (points.flag, points.rule_out)
     )
+    earlier = package.provenance.get("relocked", [])
+    if not isinstance(earlier, list):
+        raise PackageError(f"{old}: provenance.relocked is {type(earlier).__name__}, expected a list")
     locked = replace(
         package,
         operating_points=flag,
         rule_out_points=rule_out,
-        provenance={**package.provenance, "relocked": [*package.provenance.get("relocked", []), dict(entry)]},
+        provenance={**package.provenance, "relocked": [*earlier, dict(entry)]},
     )
     assert locked.model_id == points.model_id
     path = old / CARD_FILE

@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import torch
 
-from pipelines.evaluation.tables import RUN_SCHEMA
+from pipelines.evaluation.run_record import RUN_SCHEMA
 from pipelines.inference.inputs import InputList
 from pipelines.inference.plan import Plan
 from pipelines.inference.predictor import Predictor
