@@ -63,7 +63,7 @@ def table_notes(joined: Joined, split: str | None, system: str) -> tuple[str, ..
 
 
 def _few(patients: int, films: int, which: str) -> str:
-    """How far intervals are too narrow with few patients: `benchmarks/coverage.py`."""
+    """How far intervals are too narrow with few patients: `benchmarks/interval_coverage.py`."""
     unit, those = "film", f"{which} film"
     if patients < films:
         unit, those = "patient", f"patient{'s' if patients > 1 else ''} with {films} {which} film"

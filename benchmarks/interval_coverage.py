@@ -1,6 +1,6 @@
 """How often do intervals of 95 % hold the truth, where patients have several films?
 
-    python -m benchmarks.coverage [--simulations 500] [--replicates 1000] [--patients 60 200 1000]
+    python -m benchmarks.interval_coverage [--simulations 500] [--replicates 1000] [--patients 60 200 1000]
         [--prevalence 0.1 0.4] [--seed 1]
 
 Cohorts are drawn from one population: patients with 1 to 6 films, a share of them ill with four films in five positive,
