@@ -186,7 +186,7 @@ def test_which_ids_are_unmatched_and_how_many(cxr: Run) -> None:
     code, out, err = cxr(*asked())
     assert code == 0, err
     assert "4 films: in the predictions, but not in the manifest" in out
-    assert "first: " in out
+    assert "ids that are not in the manifest: " in out
     assert pd.read_csv("o/unmatched.csv")["image_id"].tolist() == ids[:4]
     assert "y" * 100 not in Path("o/evaluation.json").read_text()
 
