@@ -27,9 +27,9 @@ import psutil
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from pipelines.statistics.accuracy import Question, accuracy
-from pipelines.statistics.curve import sample_curve
-from pipelines.statistics.ratios import Prevalence
+from pipelines.statistics.accuracy.assessment import Question, accuracy
+from pipelines.statistics.accuracy.curve import sample_curve
+from pipelines.statistics.accuracy.ratios import Prevalence
 from pipelines.statistics.resampling import Clusters, Plan
 
 FILMS_PER_PATIENT = 3.6

@@ -23,12 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from pipelines.statistics.accuracy_parts import Assessed
+from pipelines.statistics.accuracy.curve import Curve, sample_curve
+from pipelines.statistics.accuracy.parts import Assessed
 from pipelines.statistics.arrays import Bools, Floats
-from pipelines.statistics.curve import Curve, sample_curve
+from pipelines.statistics.calibration.reliability import NAMES, layout
 from pipelines.statistics.estimates import Estimate
 from pipelines.statistics.froc import columns, judge, localisation_statistic
-from pipelines.statistics.reliability import NAMES, layout
 from pipelines.statistics.resampling import Clusters, Plan, Sample, resample
 
 LEVEL: Final = 0.95

@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pipelines.errors import ConfigError
-from pipelines.evaluation.lock_rule import LockRule
+from pipelines.evaluation.thresholds.lock_rule import LockRule
 from pipelines.findings import FINDINGS
 
 

@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
 
 from models import Architecture, Calibration, Classifier, ModelPackage, save_package
-from pipelines.evaluation.operating_point import lock_operating_point
+from pipelines.evaluation.thresholds.operating_point import lock_operating_point
 from pipelines.imaging import to_square
 
 SIZE = 64

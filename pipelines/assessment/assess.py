@@ -22,13 +22,13 @@ from pipelines.evaluation.evaluator import (
 )
 from pipelines.evaluation.files import UNMATCHED_FILE, pictures_of, provenance_of, write_evaluation
 from pipelines.evaluation.joining import join_films
-from pipelines.evaluation.lock_rule import LockRule
-from pipelines.evaluation.locked import locked_points
 from pipelines.evaluation.options import Options
-from pipelines.evaluation.points import Thresholds
 from pipelines.evaluation.records import Evaluation
 from pipelines.evaluation.summary import summary_lines
 from pipelines.evaluation.tables import PredictionsTable, read_foreign_predictions, read_predictions
+from pipelines.evaluation.thresholds.lock_rule import LockRule
+from pipelines.evaluation.thresholds.locked import locked_points
+from pipelines.evaluation.thresholds.points import Thresholds
 from pipelines.manifest import manifest_digest, read_manifest
 from pipelines.reading_time.scenario import Scenario
 from pipelines.system import replace_text

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipelines.assessment.assess import Source, read_source
-from pipelines.evaluation.compare import System, compare
-from pipelines.evaluation.compare_records import Comparison
+from pipelines.evaluation.comparison.compare import System, compare
+from pipelines.evaluation.comparison.records import Comparison
 from pipelines.evaluation.options import Options
 from pipelines.manifest import manifest_digest, read_manifest
 
@@ -28,7 +28,7 @@ def compare_sources(
         title: what was compared, in words.
 
     Raises:
-        CxrError: as for `read_source`, `read_manifest` and `pipelines.evaluation.compare.compare`.
+        CxrError: as for `read_source`, `read_manifest` and `pipelines.evaluation.comparison.compare.compare`.
     """
     systems = [System(name, *read_source(source)) for name, source in sources.items()]
     rows = read_manifest(manifest)

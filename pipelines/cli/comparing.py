@@ -53,7 +53,7 @@ def compare(
     Example: `cxr compare old-predictions new-predictions --manifest test.parquet --out comparison`
     """
     from pipelines.assessment.versus import compare_sources
-    from pipelines.evaluation.compare_files import comparison_lines, write_comparison
+    from pipelines.evaluation.comparison.files import comparison_lines, write_comparison
     from pipelines.evaluation.options import Options
 
     options = Options(level=level, interval=interval, replicates=replicates, seed=seed, margin=margin)  # type: ignore[arg-type]

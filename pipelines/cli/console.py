@@ -50,7 +50,7 @@ def interruptible(verb: Callable[..., None]) -> Callable[..., None]:
         try:
             verb(*args, **options)
         except KeyboardInterrupt:
-            fail("interrupted; what was finished is kept: the same command goes on (cxr train: with --resume)")
+            fail("interrupted; nothing is half-written: run the same command again (cxr train: with --resume)")
             raise typer.Exit(130) from None
 
     return wrapped

@@ -9,7 +9,7 @@ import typer
 from pipelines.cli.console import interruptible, note, say
 
 if TYPE_CHECKING:
-    from pipelines.evaluation.operating_point import LockRule, OperatingPoint
+    from pipelines.evaluation.thresholds.operating_point import LockRule, OperatingPoint
 
 model_app = typer.Typer(no_args_is_help=True, help="Look into model packages; lock their thresholds anew.")
 
@@ -25,7 +25,7 @@ def show(
 ) -> None:
     """Say what a model package is: network, findings, thresholds and where they were locked, origin."""
     from models import load_package
-    from pipelines.evaluation.locked import locked_points
+    from pipelines.evaluation.thresholds.locked import locked_points
     from pipelines.inference import resolve_model
 
     folder = resolve_model(model, tracking_uri=tracking_uri)
@@ -107,7 +107,7 @@ def lock(
 
 def _finding_and_rule(text: str) -> "tuple[str, LockRule]":
     from pipelines.errors import ConfigError
-    from pipelines.evaluation.operating_point import LockRule
+    from pipelines.evaluation.thresholds.operating_point import LockRule
 
     finding, equals, rule = text.partition("=")
     if not finding or not equals:

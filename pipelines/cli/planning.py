@@ -46,7 +46,7 @@ def power(
 
     Example: `cxr power --sensitivity 0.9 --specificity 0.7 --width 0.1 --prevalence 0.05 --assurance 0.9`
     """
-    from pipelines.statistics.study_plan import Study, plan_study
+    from pipelines.statistics.planning.study_plan import Study, plan_study
     from pipelines.system import replace_text
 
     plan = plan_study(

@@ -59,7 +59,9 @@ def evaluate(
     reference_sensitivity: Annotated[
         float | None, typer.Option(help="Sensitivity of what is used today, for a test of non-inferiority.")
     ] = None,
-    margin: Margin = 0.05,
+    margin: Annotated[
+        float | None, typer.Option(help="With --reference-sensitivity: how much lower is still non-inferior (0.05).")
+    ] = None,
     subgroup: Annotated[
         list[str] | None, typer.Option(help="Column to split films by; may be given several times.")
     ] = None,
@@ -96,10 +98,10 @@ def evaluate(
     --score Nodule=Nodule --score "nodule=max(Nodule,Mass)" --out evaluation`
     """
     from pipelines.assessment.assess import Source, assess
-    from pipelines.evaluation.lock_rule import LockRule
-    from pipelines.evaluation.marks import Criterion, read_marks
+    from pipelines.evaluation.localisation.marks import Criterion, read_marks
     from pipelines.evaluation.options import Options
     from pipelines.evaluation.tables import read_attributes
+    from pipelines.evaluation.thresholds.lock_rule import LockRule
 
     options = Options(
         level=level,
@@ -110,7 +112,7 @@ def evaluate(
         prevalence_interval=_bounds(prevalence_interval),
         costs=_costs(costs),
         reference_sensitivity=reference_sensitivity,
-        margin=margin,
+        margin=_margin(margin, reference_sensitivity),
         subgroups=tuple(subgroup) if subgroup else None,
         attributes=read_attributes(attributes) if attributes else None,
         min_group=min_group,
@@ -152,6 +154,14 @@ def evaluate(
             note(f"not logged to MLflow: no store with run {run_id} found; name one with --tracking-uri")
 
 
+def _margin(margin: float | None, reference: float | None) -> float:
+    if margin is not None and reference is None:
+        raise ConfigError("--margin: found without --reference-sensitivity, expected both.")
+    from pipelines.evaluation.options import DEFAULT_MARGIN
+
+    return DEFAULT_MARGIN if margin is None else margin
+
+
 def numbers(texts: Sequence[str] | None, flag: str) -> dict[str, float]:
     found = {}
     for name, text in pairs(list(texts or []), flag).items():
@@ -173,10 +183,10 @@ def _bounds(text: str | None) -> tuple[float, float] | None:
 
 
 def _costs(text: str | None) -> Any:
-    """``cxr=2,xpert=10`` as `pipelines.evaluation.programme.Costs`."""
+    """``cxr=2,xpert=10`` as `pipelines.evaluation.thresholds.programme.Costs`."""
     if text is None:
         return None
-    from pipelines.evaluation.programme import Costs
+    from pipelines.evaluation.thresholds.programme import Costs
 
     given: dict[str, Any] = dict(pairs(text.split(","), "--costs"))
     currency = given.pop("currency", "")

@@ -2,10 +2,10 @@
 
 from pipelines.evaluation.evaluator import evaluate, evaluate_table
 from pipelines.evaluation.files import read_evaluation, write_evaluation
-from pipelines.evaluation.operating_point import OperatingPoint, lock_operating_point
 from pipelines.evaluation.records import Evaluation
 from pipelines.evaluation.summary import summary_lines
 from pipelines.evaluation.tables import read_foreign_predictions, read_predictions
+from pipelines.evaluation.thresholds.operating_point import OperatingPoint, lock_operating_point
 from pipelines.statistics.auroc import auroc_delong, auroc_difference
 from pipelines.statistics.estimates import Estimate
 from pipelines.statistics.proportions import clopper_pearson, confusion

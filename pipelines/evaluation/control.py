@@ -19,11 +19,11 @@ from sklearn.preprocessing import StandardScaler
 from pipelines.errors import EvaluationError, UnreadableImage
 from pipelines.evaluation.joining import column, reference_labels
 from pipelines.evaluation.records import ControlResult
-from pipelines.statistics.accuracy import Question, accuracy
+from pipelines.statistics.accuracy.assessment import Question, accuracy
+from pipelines.statistics.accuracy.paired import compare_scores
 from pipelines.statistics.arrays import Bools, Floats, labels_and_scores, one_class
 from pipelines.statistics.auroc import auroc_delong
 from pipelines.statistics.estimates import DEFAULT_LEVEL, Estimate
-from pipelines.statistics.paired import compare_scores
 from pipelines.statistics.resampling import Clusters
 
 THUMBNAIL_SIDE: Final = 16

@@ -13,13 +13,13 @@ from pipelines.errors import EvaluationError, PredictionsError
 from pipelines.evaluation.finding import Settings, evaluate_finding
 from pipelines.evaluation.joining import Joined, column, join_films, match_ids, scored_films
 from pipelines.evaluation.notes import independence_note, table_notes
-from pipelines.evaluation.operating_point import OperatingPoint
 from pipelines.evaluation.options import Options
 from pipelines.evaluation.patients import clusters_of, count_patients
-from pipelines.evaluation.points import Thresholds, check_flags
 from pipelines.evaluation.predictions import HEATMAP_FOLDER
 from pipelines.evaluation.records import Cohort, Evaluation, Films, Provenance
 from pipelines.evaluation.tables import PredictionsTable, check_ids, first_few, numbers
+from pipelines.evaluation.thresholds.operating_point import OperatingPoint
+from pipelines.evaluation.thresholds.points import Thresholds, check_flags
 from pipelines.statistics.estimates import Estimate
 
 System = Literal["cxr-triage model", "another system"]
@@ -98,6 +98,11 @@ def evaluate_joined(
     for finding in thresholds.a_posteriori:
         if finding not in findings:
             raise EvaluationError(f"A-posteriori threshold of {finding!r}: evaluated are {', '.join(findings)}.")
+    if options.marks is not None and not any(options.marks.cover(finding) for finding in findings):
+        raise PredictionsError(
+            f"{options.marks.name}: no marks of {', '.join(findings)}; findings there: "
+            f"{first_few(options.marks.findings, 10)}."
+        )
     clusters = clusters_of(joined.films)
     known = not column(joined.films, "patient_id").isna().any()
     intervals = options.question.resolved(clusters)[0]

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.evaluation.joining import Scored
-from pipelines.evaluation.localisation import boxes_of, peak_of
+from pipelines.evaluation.localisation.peaks import boxes_of, peak_of
 from pipelines.evaluation.predictions import heatmap_file
 from pipelines.evaluation.records import Example, ExampleBox, Examples
 from pipelines.imaging.orientation import UPRIGHT, Orientation

@@ -10,19 +10,19 @@ import numpy as np
 from pipelines.evaluation.control import control_from_estimate, control_from_scores
 from pipelines.evaluation.curves import histogram, roc_curve
 from pipelines.evaluation.examples import choose_examples
-from pipelines.evaluation.free_response import froc_result
 from pipelines.evaluation.joining import Scored, column
+from pipelines.evaluation.localisation.free_response import froc_result
 from pipelines.evaluation.notes import finding_notes
 from pipelines.evaluation.options import Options
 from pipelines.evaluation.patients import clusters_of, count_patients
-from pipelines.evaluation.points import Thresholds, operating_results, thresholds_for
 from pipelines.evaluation.records import ControlResult, FindingResult
-from pipelines.evaluation.subgroup_sides import Limits
-from pipelines.evaluation.subgroups import subgroups
+from pipelines.evaluation.subgroups.gaps import subgroups
+from pipelines.evaluation.subgroups.sides import Limits
 from pipelines.evaluation.tables import numbers
+from pipelines.evaluation.thresholds.points import Thresholds, operating_results, thresholds_for
 from pipelines.findings import FINDING_NAMES
-from pipelines.statistics.accuracy import accuracy
-from pipelines.statistics.calibration import calibration, calibration_at_prevalence
+from pipelines.statistics.accuracy.assessment import accuracy
+from pipelines.statistics.calibration.measures import calibration, calibration_at_prevalence
 from pipelines.statistics.decision import decision_curve
 from pipelines.statistics.estimates import Estimate
 from pipelines.statistics.resampling import Clusters
@@ -103,7 +103,7 @@ def evaluate_finding(scored: Scored, finding: str, settings: Settings) -> Findin
         froc=froc_result(
             scored,
             finding,
-            marks=options.marks,
+            marks=options.marks if options.marks is not None and options.marks.cover(finding) else None,
             threshold=threshold,
             criterion=options.criterion,
             level=level,

@@ -3,9 +3,9 @@
 from typing import Final
 
 from pipelines.evaluation.joining import Joined, Scored, column
-from pipelines.evaluation.operating_point import OperatingPoint
 from pipelines.evaluation.patients import clusters_of
 from pipelines.evaluation.records import OperatingResult
+from pipelines.evaluation.thresholds.operating_point import OperatingPoint
 
 FEW_POSITIVES: Final = 30
 """Below this many patients with a positive (or with a negative) film a note warns about the width of the intervals."""

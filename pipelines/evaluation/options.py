@@ -6,17 +6,18 @@ from typing import Final, Literal
 import pandas as pd
 
 from pipelines.errors import ConfigError
-from pipelines.evaluation.marks import Criterion, Marks
-from pipelines.evaluation.programme import Costs
-from pipelines.statistics.accuracy import Interval, Question
+from pipelines.evaluation.localisation.marks import Criterion, Marks
+from pipelines.evaluation.thresholds.programme import Costs
+from pipelines.statistics.accuracy.assessment import Interval, Question
+from pipelines.statistics.accuracy.ratios import Prevalence
 from pipelines.statistics.estimates import DEFAULT_LEVEL
-from pipelines.statistics.ratios import Prevalence
 from pipelines.statistics.resampling import Plan
 
 INTERVAL_CHOICES: Final[tuple[Interval, ...]] = ("auto", "analytic", "percentile", "bca")
 DEFAULT_PREVALENCE: Final = 0.1
 """Assumed where a user names none: a round number to compare systems by, not a measurement of any place."""
 DEFAULT_MIN_GROUP: Final = 10
+DEFAULT_MARGIN: Final = 0.05
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Options:
     """Of the programme; None: no cost per case."""
     reference_sensitivity: float | None = None
     """Sensitivity of what is used today, for the non-inferiority test; None: no test."""
-    margin: float = 0.05
+    margin: float = DEFAULT_MARGIN
     """How much lower a sensitivity may be and still count as non-inferior."""
     subgroups: tuple[str, ...] | None = None
     """Columns to split by; None: those of the default list that are known for these films."""

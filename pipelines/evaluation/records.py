@@ -4,13 +4,13 @@ from typing import Literal, Self
 
 from pydantic import ConfigDict, Field
 
-from pipelines.evaluation.localisation_records import Froc
-from pipelines.evaluation.noninferiority import NonInferiority
-from pipelines.evaluation.operating_point import OperatingPoint
-from pipelines.evaluation.programme import Programme, TargetProfile
-from pipelines.evaluation.subgroup_records import SubgroupColumn
-from pipelines.statistics.accuracy_records import AtTarget, PartialAuroc, Rates, ThresholdTable
-from pipelines.statistics.calibration_records import Calibration, ShiftedCalibration
+from pipelines.evaluation.localisation.records import Froc
+from pipelines.evaluation.subgroups.records import SubgroupColumn
+from pipelines.evaluation.thresholds.noninferiority import NonInferiority
+from pipelines.evaluation.thresholds.operating_point import OperatingPoint
+from pipelines.evaluation.thresholds.programme import Programme, TargetProfile
+from pipelines.statistics.accuracy.records import AtTarget, PartialAuroc, Rates, ThresholdTable
+from pipelines.statistics.calibration.records import Calibration, ShiftedCalibration
 from pipelines.statistics.decision import DecisionCurve
 from pipelines.statistics.estimates import Estimate
 from pipelines.statistics.proportions import Confusion

@@ -8,7 +8,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from pipelines.errors import PredictionsError
-from pipelines.evaluation.operating_point import OperatingPoint
+from pipelines.evaluation.thresholds.operating_point import OperatingPoint
 
 RUN_SCHEMA: Final = "cxr-triage/run/1"
 _KINDS: Final[Mapping[str, tuple[type, str]]] = {

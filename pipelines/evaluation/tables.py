@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 from pyarrow import csv
 
 from pipelines.errors import PredictionsError
-from pipelines.evaluation.operating_point import OperatingPoint
 from pipelines.evaluation.predictions import STATUSES
 from pipelines.evaluation.run_record import read_run, run_points
+from pipelines.evaluation.thresholds.operating_point import OperatingPoint
 
 _REQUIRED = ("image_id", "status", "model_id")
 _MAX_OF = re.compile(r"max\((?P<columns>.+)\)")

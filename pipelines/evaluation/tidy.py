@@ -5,10 +5,10 @@ from typing import Final
 
 import pandas as pd
 
-from pipelines.evaluation.free_response_tables import froc_curve_table, froc_table
-from pipelines.evaluation.programme import NUMBERS
+from pipelines.evaluation.localisation.tables import froc_curve_table, froc_table
 from pipelines.evaluation.records import Evaluation, FindingResult, OperatingResult
-from pipelines.evaluation.subgroup_records import gaps_table, subgroups_table
+from pipelines.evaluation.subgroups.records import gaps_table, subgroups_table
+from pipelines.evaluation.thresholds.programme import NUMBERS
 from pipelines.statistics.estimates import Estimate
 
 _RATES: Final = ("sensitivity", "specificity", "ppv", "npv", "lr_positive", "lr_negative", "flagged")

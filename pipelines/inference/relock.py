@@ -11,10 +11,15 @@ from models.errors import ModelError
 from models.package import CARD_FILE
 from pipelines.errors import ConfigError, PackageError, PredictionsError
 from pipelines.evaluation.joining import Joined, join_films, scored_films
-from pipelines.evaluation.locked import LockedPoints, locked_points, points_section, replace_section
-from pipelines.evaluation.operating_point import LockRule, OperatingPoint, lock_operating_point, refuse_contradiction
 from pipelines.evaluation.records import LeftOut
 from pipelines.evaluation.tables import PredictionsTable, read_predictions
+from pipelines.evaluation.thresholds.locked import LockedPoints, locked_points, points_section, replace_section
+from pipelines.evaluation.thresholds.operating_point import (
+    LockRule,
+    OperatingPoint,
+    lock_operating_point,
+    refuse_contradiction,
+)
 from pipelines.manifest import manifest_digest, read_manifest
 from pipelines.version import code_version
 

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from pipelines.errors import ConfigError
 from pipelines.statistics.arrays import Bools, Floats, labels_and_scores, one_class
-from pipelines.statistics.cells import Cells
+from pipelines.statistics.calibration.cells import Cells
 from pipelines.statistics.estimates import DEFAULT_LEVEL, Estimate
 from pipelines.statistics.kernels import Weights
 from pipelines.statistics.record import Record

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipelines.statistics.accuracy import Question
+from pipelines.statistics.accuracy.assessment import Question
 from pipelines.statistics.arrays import Bools, Floats
 from pipelines.statistics.estimates import Estimate
 from pipelines.statistics.few import one_film_per_patient

@@ -5,8 +5,8 @@ from typing import Protocol
 
 from models import ModelPackage
 from pipelines.config import TrainConfig
-from pipelines.evaluation.locked import points_section
-from pipelines.evaluation.operating_point import OperatingPoint
+from pipelines.evaluation.thresholds.locked import points_section
+from pipelines.evaluation.thresholds.operating_point import OperatingPoint
 from pipelines.findings import FINDING_NAMES
 from pipelines.statistics.estimates import Estimate
 from pipelines.training.films import Cohort

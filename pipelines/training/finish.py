@@ -29,7 +29,7 @@ from models.typicality import FEWEST
 from pipelines.config import TrainConfig
 from pipelines.errors import ConfigError
 from pipelines.evaluation.control import ControlModel, fit_control_model
-from pipelines.evaluation.operating_point import OperatingPoint
+from pipelines.evaluation.thresholds.operating_point import OperatingPoint
 from pipelines.inference.registry import log_pyfunc
 from pipelines.statistics.auroc import auroc_delong
 from pipelines.statistics.estimates import Estimate

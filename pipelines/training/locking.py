@@ -8,7 +8,12 @@ from numpy.typing import NDArray
 
 from pipelines.config import ValidationSection
 from pipelines.errors import EvaluationError
-from pipelines.evaluation.operating_point import LockRule, OperatingPoint, lock_operating_point, refuse_contradiction
+from pipelines.evaluation.thresholds.operating_point import (
+    LockRule,
+    OperatingPoint,
+    lock_operating_point,
+    refuse_contradiction,
+)
 
 
 class LockWarning(UserWarning):

@@ -102,6 +102,7 @@ def test_the_same_seed_gives_the_same_bytes(cxr: Run, study: Path) -> None:
             "--traffic: the reading room is that of",
         ),
         (["--score", "tb=new", "--operating-points", "package"], "do not fit other scores"),
+        (["--score", "tb=new", "--margin", "0.1"], "--margin: found without --reference-sensitivity"),
         (["--score", "tb=newer"], "no column 'newer'"),
     ],
 )

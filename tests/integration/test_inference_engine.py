@@ -20,9 +20,9 @@ from models.package import save_package
 from pipelines import decoding
 from pipelines.errors import CxrError, PackageError, Reason
 from pipelines.evaluation.control import ControlModel, thumbnail_features
-from pipelines.evaluation.operating_point import lock_operating_point
 from pipelines.evaluation.predictions import COLUMNS, heatmap_file
 from pipelines.evaluation.tables import read_predictions
+from pipelines.evaluation.thresholds.operating_point import lock_operating_point
 from pipelines.imaging import Placement, read_radiograph, to_square
 from pipelines.inference import Predictor, collect_inputs, decode, engine, predict_films
 from pipelines.inference.decode import PART_FILMS, DecodeRequest, Refusal, decode_film

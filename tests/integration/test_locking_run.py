@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from models import load_package
-from pipelines.evaluation.locked import HEADING, locked_points
-from pipelines.evaluation.operating_point import LockRule
 from pipelines.evaluation.tables import read_predictions
+from pipelines.evaluation.thresholds.locked import HEADING, locked_points
+from pipelines.evaluation.thresholds.operating_point import LockRule
 from pipelines.inference import collect_inputs, predict_films
 from pipelines.inference.relock import LockingWarning, relock_package
 from pipelines.training import train

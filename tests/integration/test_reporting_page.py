@@ -15,9 +15,9 @@ from PIL import Image
 from pipelines.assessment.assess import Proxies, Source, assess, assess_table
 from pipelines.assessment.proxies import read_reading_time
 from pipelines.errors import ConfigError, EvaluationError
-from pipelines.evaluation.operating_point import lock_operating_point
 from pipelines.evaluation.predictions import heatmap_file
 from pipelines.evaluation.tables import read_foreign_predictions, read_predictions
+from pipelines.evaluation.thresholds.operating_point import lock_operating_point
 from pipelines.manifest import write_manifest
 from pipelines.reading_time.scenario_file import parse_scenario
 from pipelines.reading_time.theory import theory

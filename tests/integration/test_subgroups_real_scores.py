@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from pipelines.evaluation.joining import join_films, scored_films
-from pipelines.evaluation.subgroups import subgroups
+from pipelines.evaluation.subgroups.gaps import subgroups
 from pipelines.evaluation.tables import read_foreign_predictions
 from pipelines.statistics.resampling import Clusters, Plan
 

@@ -12,11 +12,11 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss
 
 from pipelines.errors import ConfigError, EvaluationError
-from pipelines.statistics.calibration import calibration, calibration_at_prevalence, prevalence_shift
-from pipelines.statistics.calibration_records import Calibration
-from pipelines.statistics.cells import Cells, logistic_fits
+from pipelines.statistics.calibration.cells import Cells, logistic_fits
+from pipelines.statistics.calibration.measures import calibration, calibration_at_prevalence, prevalence_shift
+from pipelines.statistics.calibration.records import Calibration
+from pipelines.statistics.calibration.reliability import layout, spline_design, spline_knots
 from pipelines.statistics.estimates import Estimate
-from pipelines.statistics.reliability import layout, spline_design, spline_knots
 from pipelines.statistics.resampling import Clusters, Plan, draw
 
 FEW = Plan(replicates=60, seed=3, unit="films")

@@ -6,7 +6,7 @@ import pytest
 
 from pipelines.config import TrainConfig, dump_config, load_config, parse_config
 from pipelines.errors import ConfigError
-from pipelines.evaluation.lock_rule import LockRule
+from pipelines.evaluation.thresholds.lock_rule import LockRule
 
 YAML = """
 name: run

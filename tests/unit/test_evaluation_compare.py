@@ -7,9 +7,9 @@ from sklearn.metrics import roc_auc_score
 from statsmodels.stats.contingency_tables import mcnemar
 
 from pipelines.errors import EvaluationError
-from pipelines.evaluation.compare import System, compare
-from pipelines.evaluation.compare_files import comparison_lines, comparison_table, write_comparison
-from pipelines.evaluation.compare_records import Comparison
+from pipelines.evaluation.comparison.compare import System, compare
+from pipelines.evaluation.comparison.files import comparison_lines, comparison_table, write_comparison
+from pipelines.evaluation.comparison.records import Comparison
 from pipelines.evaluation.evaluator import table_thresholds
 from pipelines.evaluation.options import Options
 from pipelines.evaluation.tables import PredictionsTable

@@ -8,13 +8,14 @@ from scipy import stats
 from pipelines.errors import ConfigError, EvaluationError, PredictionsError
 from pipelines.evaluation.evaluator import evaluate, with_attributes
 from pipelines.evaluation.joining import join_films
-from pipelines.evaluation.lock_rule import LockRule
-from pipelines.evaluation.operating_point import lock_operating_point
+from pipelines.evaluation.localisation.marks import read_marks
 from pipelines.evaluation.options import Options
-from pipelines.evaluation.points import Thresholds
-from pipelines.evaluation.programme import Costs
 from pipelines.evaluation.summary import summary_lines
 from pipelines.evaluation.tables import read_attributes
+from pipelines.evaluation.thresholds.lock_rule import LockRule
+from pipelines.evaluation.thresholds.operating_point import lock_operating_point
+from pipelines.evaluation.thresholds.points import Thresholds
+from pipelines.evaluation.thresholds.programme import Costs
 from pipelines.evaluation.tidy import tidy_tables
 
 FEW = Options(replicates=200)
@@ -242,3 +243,20 @@ def test_degenerate_films_have_named_answers(kind):
         assert estimate.value is not None or estimate.why
         assert estimate.low is not None or estimate.why
     assert found.operating_point.counts.n == 30
+
+
+def test_marks_of_one_finding_leave_the_other_to_its_peaks(tmp_path):
+    manifest, predictions = cohort()
+    manifest["nodule"] = 1 - manifest["tb"]
+    box = {"finding": "nodule", "x0": 1.0, "y0": 1.0, "x1": 9.0, "y1": 9.0}
+    manifest["boxes"] = [[box] if label else [] for label in manifest["nodule"]]
+    predictions["p_nodule"] = 1 - predictions["p_tb"]
+    marks = pd.DataFrame({"image_id": manifest["image_id"], "finding": "nodule", "score": 0.5, "x": 5.0, "y": 5.0})
+    marks.to_csv(tmp_path / "marks.csv", index=False)
+    options = Options(replicates=200, marks=read_marks(tmp_path / "marks.csv"))
+    tb, nodule = evaluate(predictions, manifest, findings=("tb", "nodule"), options=options).findings
+    assert nodule.froc.all_films.at_rates[-1].sensitivity.value == 1.0
+    assert tb.froc.all_films.cpm.value is None
+    assert tb.froc.why
+    with pytest.raises(PredictionsError, match=r"marks.csv: no marks of tb; findings there: 'nodule'"):
+        evaluate(predictions, manifest, findings=("tb",), options=options)

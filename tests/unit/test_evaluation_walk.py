@@ -10,10 +10,10 @@ import pytest
 from pipelines.assessment.proxies import reading_time_proxies
 from pipelines.evaluation.evaluator import evaluate
 from pipelines.evaluation.joining import join_films
-from pipelines.evaluation.lock_rule import LockRule
 from pipelines.evaluation.options import Options
-from pipelines.evaluation.points import Thresholds
-from pipelines.evaluation.programme import Costs
+from pipelines.evaluation.thresholds.lock_rule import LockRule
+from pipelines.evaluation.thresholds.points import Thresholds
+from pipelines.evaluation.thresholds.programme import Costs
 from pipelines.reading_time.scenario_file import parse_scenario
 from pipelines.statistics.resampling import Plan
 

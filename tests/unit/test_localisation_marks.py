@@ -6,9 +6,16 @@ import pytest
 from localisation_films import box, films, written
 
 from pipelines.errors import EvaluationError, ManifestError, PredictionsError
-from pipelines.evaluation.lesions import BANDS, box_array, true_lesions
-from pipelines.evaluation.localisation import METHOD, boxes_of, inside, localisation
-from pipelines.evaluation.marks import Criterion, file_marks, hit_pairs, on_judged_films, peak_marks, read_marks
+from pipelines.evaluation.localisation.lesions import BANDS, box_array, true_lesions
+from pipelines.evaluation.localisation.marks import (
+    Criterion,
+    file_marks,
+    hit_pairs,
+    on_judged_films,
+    peak_marks,
+    read_marks,
+)
+from pipelines.evaluation.localisation.peaks import METHOD, boxes_of, inside, localisation
 from pipelines.evaluation.records import ExampleBox
 
 POINTS = pd.DataFrame({"image_id": ["f0", "f0", "f1"], "score": [0.9, 0.2, 7.5], "x": [5, 1, 2.5], "y": [6, 1, -3]})

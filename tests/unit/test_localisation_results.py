@@ -9,10 +9,10 @@ from localisation_films import box, films, written
 from scipy import stats
 
 from pipelines.errors import EvaluationError
-from pipelines.evaluation.free_response import CURVE_POINTS, froc_result
-from pipelines.evaluation.free_response_tables import froc_curve_table, froc_table
-from pipelines.evaluation.localisation_records import Froc
-from pipelines.evaluation.marks import Criterion, read_marks
+from pipelines.evaluation.localisation.free_response import CURVE_POINTS, froc_result
+from pipelines.evaluation.localisation.marks import Criterion, read_marks
+from pipelines.evaluation.localisation.records import Froc
+from pipelines.evaluation.localisation.tables import froc_curve_table, froc_table
 from pipelines.statistics.estimates import Estimate
 from pipelines.statistics.resampling import Clusters, Plan
 

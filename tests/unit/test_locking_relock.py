@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from models import load_package
 from pipelines.cli import app
 from pipelines.errors import ConfigError, CxrError, EvaluationError, ManifestError, PackageError, PredictionsError
-from pipelines.evaluation.locked import HEADING, locked_points, points_section, replace_section
-from pipelines.evaluation.operating_point import LockRule, lock_operating_point
+from pipelines.evaluation.thresholds.locked import HEADING, locked_points, points_section, replace_section
+from pipelines.evaluation.thresholds.operating_point import LockRule, lock_operating_point
 from pipelines.inference import Predictor
 from pipelines.inference.relock import FEW_POSITIVES, LockingWarning, relock_package
 from pipelines.manifest import conform, write_manifest
@@ -276,7 +276,7 @@ def edit(folder: Path, change) -> None:
 
 def test_points_are_read_without_torch(room):
     code = (
-        "import sys; from pathlib import Path; from pipelines.evaluation.locked import locked_points\n"
+        "import sys; from pathlib import Path; from pipelines.evaluation.thresholds.locked import locked_points\n"
         "model_id, flag, rule_out = locked_points(Path(sys.argv[1]))\n"
         "assert 'torch' not in sys.modules\n"
         "print(model_id, flag['tb'].threshold, len(rule_out))"

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from sklearn.metrics import roc_curve
 
 from pipelines.errors import EvaluationError
-from pipelines.evaluation.operating_point import (
+from pipelines.evaluation.thresholds.operating_point import (
     LockRule,
     OperatingPoint,
     a_posteriori_point,

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 from pipelines.cli.planning import power
 from pipelines.errors import ConfigError
-from pipelines.statistics.power import (
+from pipelines.statistics.planning.power import (
     design_effect,
     exact_bounds,
     sample_size_for_gap,
@@ -28,8 +28,8 @@ from pipelines.statistics.power import (
     size_for_width,
     with_design,
 )
-from pipelines.statistics.study_plan import Study, plan_study
-from pipelines.statistics.study_size import (
+from pipelines.statistics.planning.study_plan import Study, plan_study
+from pipelines.statistics.planning.study_size import (
     films_to_find,
     hanley_mcneil_variance,
     size_for_auroc,

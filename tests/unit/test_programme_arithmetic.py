@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from pipelines.errors import ConfigError
-from pipelines.evaluation.noninferiority import (
+from pipelines.evaluation.thresholds.noninferiority import (
     noninferiority_of_difference,
     noninferiority_of_rate,
     noninferiority_to_reference,
 )
-from pipelines.evaluation.programme import (
+from pipelines.evaluation.thresholds.programme import (
     NUMBERS,
     Costs,
     Programme,
@@ -24,9 +24,9 @@ from pipelines.evaluation.programme import (
     programme_numbers,
     target_profile,
 )
+from pipelines.statistics.accuracy.ratios import Prevalence, exact_ratio
 from pipelines.statistics.estimates import Estimate
 from pipelines.statistics.proportions import Confusion, clopper_pearson
-from pipelines.statistics.ratios import Prevalence, exact_ratio
 from pipelines.statistics.resampling import Plan, resample
 
 TABLE = Confusion(true_positive=90, false_negative=10, true_negative=720, false_positive=80)

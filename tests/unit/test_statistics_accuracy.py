@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.errors import EvaluationError
-from pipelines.statistics.accuracy import Question, accuracy
-from pipelines.statistics.accuracy_records import Accuracy
+from pipelines.statistics.accuracy.assessment import Question, accuracy
+from pipelines.statistics.accuracy.ratios import Prevalence, exact_ratio
+from pipelines.statistics.accuracy.records import Accuracy
 from pipelines.statistics.auroc import auroc_delong
 from pipelines.statistics.estimates import Estimate
 from pipelines.statistics.proportions import clopper_pearson, confusion
-from pipelines.statistics.ratios import Prevalence, exact_ratio
 from pipelines.statistics.resampling import Clusters, Plan
 
 PLAN = Plan(400, 7)

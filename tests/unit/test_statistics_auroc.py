@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from statsmodels.stats.proportion import proportion_confint
 
 from pipelines.errors import EvaluationError
-from pipelines.evaluation.operating_point import OperatingPoint, lock_operating_point
+from pipelines.evaluation.thresholds.operating_point import OperatingPoint, lock_operating_point
 from pipelines.statistics.auroc import (
     DELONG,
     DELONG_LOGIT,

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from pipelines.errors import EvaluationError
-from pipelines.statistics.curve import sample_curve
+from pipelines.statistics.accuracy.curve import sample_curve
 from pipelines.statistics.resampling import Clusters, Plan, draw
 
 TARGETS = (0.95, 0.5, 0.9, 1.0)

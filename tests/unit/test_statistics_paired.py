@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from scipy import optimize, stats
 from statsmodels.stats.contingency_tables import mcnemar
 
-from pipelines.statistics.accuracy import Question
+from pipelines.statistics.accuracy.assessment import Question
+from pipelines.statistics.accuracy.paired import compare_scores, paired_auroc, paired_shares, tango
 from pipelines.statistics.auroc import auroc_difference
-from pipelines.statistics.paired import compare_scores, paired_auroc, paired_shares, tango
 from pipelines.statistics.resampling import Clusters, Plan
 
 

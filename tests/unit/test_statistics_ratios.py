@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from pipelines.errors import EvaluationError
+from pipelines.statistics.accuracy.ratios import Prevalence, exact_ratio
 from pipelines.statistics.few import clopper_pearson_bounds
 from pipelines.statistics.proportions import Confusion, clopper_pearson
-from pipelines.statistics.ratios import Prevalence, exact_ratio
 
 KINDS = ("lr_positive", "lr_negative", "ppv", "npv")
 

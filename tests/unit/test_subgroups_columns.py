@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from pipelines.errors import EvaluationError
-from pipelines.evaluation.subgroup_columns import IDENTIFIERS, LABEL_LENGTH, MAX_GROUPS, group_films
+from pipelines.evaluation.subgroups.columns import IDENTIFIERS, LABEL_LENGTH, MAX_GROUPS, group_films
 
 
 def frame(**columns):

@@ -14,13 +14,13 @@ from statsmodels.stats.proportion import confint_proportions_2indep, proportion_
 
 from pipelines.errors import EvaluationError
 from pipelines.evaluation.joining import join_films, scored_films
-from pipelines.evaluation.subgroup_columns import DEFAULT_COLUMNS
-from pipelines.evaluation.subgroup_records import METRIC_NAMES, SubgroupColumn, gaps_table, subgroups_table
-from pipelines.evaluation.subgroup_sides import Limits
-from pipelines.evaluation.subgroups import subgroups
+from pipelines.evaluation.subgroups.columns import DEFAULT_COLUMNS
+from pipelines.evaluation.subgroups.gaps import subgroups
+from pipelines.evaluation.subgroups.records import METRIC_NAMES, SubgroupColumn, gaps_table, subgroups_table
+from pipelines.evaluation.subgroups.sides import Limits
 from pipelines.statistics.auroc import auroc_delong
 from pipelines.statistics.multiplicity import sidak_level
-from pipelines.statistics.power import sample_size_for_gap
+from pipelines.statistics.planning.power import sample_size_for_gap
 from pipelines.statistics.resampling import Clusters, Plan, draw
 
 FEW = Plan(replicates=400, seed=3, kind="percentile")

@@ -1,4 +1,4 @@
-"""Does the heat map point at the disease? The plain share; `pipelines.evaluation.free_response` has the curves."""
+"""Does the map peak at the disease? The plain share; `free_response` beside it has the curves."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from pipelines.evaluation.joining import column
-from pipelines.evaluation.lesions import box_array
+from pipelines.evaluation.localisation.lesions import box_array
 from pipelines.evaluation.patients import clusters_of
 from pipelines.evaluation.records import ExampleBox
-from pipelines.statistics.accuracy import Question
+from pipelines.statistics.accuracy.assessment import Question
 from pipelines.statistics.arrays import Bools
 from pipelines.statistics.estimates import Estimate
 from pipelines.statistics.shares import share_of_films

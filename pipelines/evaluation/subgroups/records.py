@@ -4,7 +4,7 @@ from typing import Literal
 
 import pandas as pd
 
-from pipelines.evaluation.subgroup_columns import Kind
+from pipelines.evaluation.subgroups.columns import Kind
 from pipelines.statistics.estimates import Estimate
 from pipelines.statistics.record import Record
 

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from pydantic import ValidationError
 
 from pipelines.errors import PackageError
-from pipelines.evaluation.operating_point import OperatingPoint
+from pipelines.evaluation.thresholds.operating_point import OperatingPoint
 
 MODEL_FILE: Final = "model.json"
 MODEL_SCHEMA: Final = "cxr-triage/model/"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipelines.errors import EvaluationError, PredictionsError
 from pipelines.evaluation.joining import Scored, column, match_ids
-from pipelines.evaluation.lesions import Truth
+from pipelines.evaluation.localisation.lesions import Truth
 from pipelines.evaluation.tables import file_digest, first_few, numbers, read_table
 from pipelines.statistics.arrays import Floats
 from pipelines.statistics.froc import contains, intersection_over_union
@@ -85,6 +85,15 @@ class Marks:
     """SHA-256 of the file."""
     name: str
     """The file's name."""
+
+    def cover(self, finding: str) -> bool:
+        """Whether the file says where it points for this finding (a file that names no finding is of every one)."""
+        return "finding" not in self.frame or bool((self.frame["finding"] == finding).any())
+
+    @property
+    def findings(self) -> list[str]:
+        """Findings that the file names."""
+        return sorted(self.frame["finding"].unique()) if "finding" in self.frame else []
 
 
 @dataclass(frozen=True)
@@ -190,13 +199,12 @@ def file_marks(marks: Marks, scored: Scored, finding: str) -> FilmMarks:
         PredictionsError: the file has no marks of this finding, or no id matches.
     """
     frame = marks.frame
+    if not marks.cover(finding):
+        raise PredictionsError(
+            f"{marks.name}: no marks of finding {finding!r}; findings there: {first_few(marks.findings, 10)}."
+        )
     if "finding" in frame:
-        there = sorted(frame["finding"].unique())
         frame = frame[frame["finding"] == finding]
-        if frame.empty:
-            raise PredictionsError(
-                f"{marks.name}: no marks of finding {finding!r}; findings there: {first_few(there, 10)}."
-            )
     try:
         place, matched_by = match_ids(frame["image_id"], scored.films)
     except PredictionsError as error:

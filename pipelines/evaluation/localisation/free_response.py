@@ -8,11 +8,19 @@ import numpy as np
 
 from pipelines.errors import EvaluationError
 from pipelines.evaluation.joining import Scored
-from pipelines.evaluation.lesions import BANDS, Truth, not_judged, true_lesions
-from pipelines.evaluation.lesions import MEANINGS as LESION_MEANINGS
-from pipelines.evaluation.localisation_records import AtRate, Froc, FrocCurve, FrocScores, Lroc, LrocCurve, SizeBand
-from pipelines.evaluation.marks import MEANINGS as MARK_MEANINGS
-from pipelines.evaluation.marks import Criterion, FilmMarks, Marks, file_marks, hit_pairs, on_judged_films, peak_marks
+from pipelines.evaluation.localisation.lesions import BANDS, Truth, not_judged, true_lesions
+from pipelines.evaluation.localisation.lesions import MEANINGS as LESION_MEANINGS
+from pipelines.evaluation.localisation.marks import MEANINGS as MARK_MEANINGS
+from pipelines.evaluation.localisation.marks import (
+    Criterion,
+    FilmMarks,
+    Marks,
+    file_marks,
+    hit_pairs,
+    on_judged_films,
+    peak_marks,
+)
+from pipelines.evaluation.localisation.records import AtRate, Froc, FrocCurve, FrocScores, Lroc, LrocCurve, SizeBand
 from pipelines.evaluation.patients import clusters_of
 from pipelines.statistics.arrays import Bools, Floats
 from pipelines.statistics.estimates import DEFAULT_LEVEL, Estimate

@@ -16,9 +16,9 @@ from scipy import stats
 
 from pipelines.errors import EvaluationError
 from pipelines.evaluation.joining import Scored, column
-from pipelines.evaluation.subgroup_columns import DEFAULT_COLUMNS, Grouping, group_films
-from pipelines.evaluation.subgroup_records import METRIC_NAMES, Gap, Metric, Spread, Subgroup, SubgroupColumn
-from pipelines.evaluation.subgroup_sides import (
+from pipelines.evaluation.subgroups.columns import DEFAULT_COLUMNS, Grouping, group_films
+from pipelines.evaluation.subgroups.records import METRIC_NAMES, Gap, Metric, Spread, Subgroup, SubgroupColumn
+from pipelines.evaluation.subgroups.sides import (
     NAMES,
     SHARES,
     Difference,
@@ -29,7 +29,7 @@ from pipelines.evaluation.subgroup_sides import (
 )
 from pipelines.statistics.estimates import DEFAULT_LEVEL, Estimate, clipped
 from pipelines.statistics.multiplicity import holm, sidak_level
-from pipelines.statistics.power import DEFAULT_POWER, sample_size_for_gap
+from pipelines.statistics.planning.power import DEFAULT_POWER, sample_size_for_gap
 from pipelines.statistics.resampling import Clusters, Plan
 
 COMPARED: Final[tuple[Metric, ...]] = ("auroc", *SHARES)

@@ -14,8 +14,8 @@ from typing import Final, Protocol
 import numpy as np
 from scipy import stats
 
-from pipelines.evaluation.subgroup_columns import Grouping
-from pipelines.evaluation.subgroup_records import METRIC_NAMES, Metric
+from pipelines.evaluation.subgroups.columns import Grouping
+from pipelines.evaluation.subgroups.records import METRIC_NAMES, Metric
 from pipelines.statistics.arrays import Bools, Floats
 from pipelines.statistics.auroc import auroc_delong
 from pipelines.statistics.differences import p_from_bounds, share_difference_p, square_and_add, wilson

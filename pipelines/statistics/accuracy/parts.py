@@ -7,14 +7,14 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.statistics.accuracy_records import AtTarget, Band, LocalValues, PartialAuroc, Rates, ThresholdTable
+from pipelines.statistics.accuracy.curve import Curve
+from pipelines.statistics.accuracy.ratios import Prevalence, Ratio, exact_ratio, ratios, region_interval
+from pipelines.statistics.accuracy.records import AtTarget, Band, LocalValues, PartialAuroc, Rates, ThresholdTable
 from pipelines.statistics.arrays import Bools, Floats, one_class
 from pipelines.statistics.auroc import auroc_delong
-from pipelines.statistics.curve import Curve
 from pipelines.statistics.estimates import Estimate
 from pipelines.statistics.few import auroc_of_pairs, clopper_pearson_bounds, one_film_per_patient, without_interval
 from pipelines.statistics.proportions import EXACT, Confusion, confusion
-from pipelines.statistics.ratios import Prevalence, Ratio, exact_ratio, ratios, region_interval
 from pipelines.statistics.resampling import Clusters, Sample
 
 HELD: Final = "held by the choice of the threshold in every replicate"

@@ -2,8 +2,8 @@
 
 Everyone has a chest X-ray; the flagged are referred to a confirmatory test (for tuberculosis: Xpert), which is taken as
 always right. Intervals are the range over a rectangle of sensitivity and specificity, as in
-`pipelines.statistics.ratios`: positive and negative films are independent samples. Where films of one patient count
-several times, `programme_from_sample` takes the bootstrap instead.
+`pipelines.statistics.accuracy.ratios`: positive and negative films are independent samples. Where films of one patient
+count several times, `programme_from_sample` takes the bootstrap instead.
 
 Source of the target profile: WHO, High-priority target product profiles for new tuberculosis diagnostics, 2014
 (community-based triage test, minimal requirement: sensitivity 90 %, specificity 70 %).
@@ -17,10 +17,10 @@ from typing import Final, Literal
 import numpy as np
 
 from pipelines.errors import ConfigError
+from pipelines.statistics.accuracy.ratios import Prevalence
 from pipelines.statistics.arrays import Floats
 from pipelines.statistics.estimates import DEFAULT_LEVEL, Estimate, clipped, percent_text
 from pipelines.statistics.proportions import Confusion
-from pipelines.statistics.ratios import Prevalence
 from pipelines.statistics.record import Record
 from pipelines.statistics.resampling import Sample
 

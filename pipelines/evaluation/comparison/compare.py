@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipelines.errors import EvaluationError
-from pipelines.evaluation.compare_records import (
+from pipelines.evaluation.comparison.records import (
     ComparedFinding,
     Comparison,
     KeptThreshold,
@@ -23,18 +23,18 @@ from pipelines.evaluation.compare_records import (
     SystemResult,
 )
 from pipelines.evaluation.joining import Joined, Scored, join_films, scored_films
-from pipelines.evaluation.noninferiority import NonInferiority, noninferiority_of_difference
 from pipelines.evaluation.options import Options
 from pipelines.evaluation.patients import clusters_of, count_patients
-from pipelines.evaluation.points import Threshold, Thresholds, thresholds_for
 from pipelines.evaluation.records import software_versions
 from pipelines.evaluation.tables import PredictionsTable, first_few
+from pipelines.evaluation.thresholds.noninferiority import NonInferiority, noninferiority_of_difference
+from pipelines.evaluation.thresholds.points import Threshold, Thresholds, thresholds_for
 from pipelines.findings import FINDING_NAMES
-from pipelines.statistics.accuracy import accuracy
+from pipelines.statistics.accuracy.assessment import accuracy
+from pipelines.statistics.accuracy.paired import PairedAccuracy, compare_scores
 from pipelines.statistics.arrays import Bools, Floats
-from pipelines.statistics.calibration import calibration
+from pipelines.statistics.calibration.measures import calibration
 from pipelines.statistics.multiplicity import holm
-from pipelines.statistics.paired import PairedAccuracy, compare_scores
 from pipelines.statistics.resampling import Clusters
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipelines.errors import ManifestError
 from pipelines.evaluation.joining import Scored, column
-from pipelines.evaluation.localisation_records import NotJudged
+from pipelines.evaluation.localisation.records import NotJudged
 from pipelines.evaluation.tables import numbers
 from pipelines.statistics.arrays import Bools, Floats
 

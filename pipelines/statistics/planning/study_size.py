@@ -7,7 +7,7 @@ from scipy import stats
 
 from pipelines.errors import ConfigError
 from pipelines.statistics.estimates import DEFAULT_LEVEL, percent_text
-from pipelines.statistics.power import (
+from pipelines.statistics.planning.power import (
     DEFAULT_POWER,
     LARGEST,
     Need,

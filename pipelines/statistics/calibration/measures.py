@@ -9,9 +9,9 @@ Gerds, Diagn. Progn. Res. 2 (2018) 7 (scaled Brier score); Saerens, Latinne & De
 (change of prevalence).
 
 An ECE is too high by what chance adds to it, and a bootstrap adds that a second time. In the simulations of
-`benchmarks/interval_coverage.py`, with a true ECE of 0.063, BCa intervals of 95 % held it in 68 % of cohorts of 210 films, 81 %
-of 700 and 93 % of 3,500 (percentile: 33, 88 and 94 %); those of Brier score, slope, intercept and observed over
-expected held in 91 % or more from 6 ill patients on. A note says where the ECE is of the size that chance makes.
+`benchmarks/interval_coverage.py`, with a true ECE of 0.063, BCa intervals of 95 % held it in 68 % of cohorts of 210
+films, 81 % of 700 and 93 % of 3,500 (percentile: 33, 88 and 94 %); those of Brier score, slope, intercept and
+observed over expected held in 91 % or more from 6 ill patients on. A note says where the ECE is of the size that chance makes.
 """
 
 import math
@@ -24,16 +24,14 @@ from scipy import stats
 
 from pipelines.errors import ConfigError
 from pipelines.statistics.arrays import Bools, Floats, labels_and_scores, one_class
-from pipelines.statistics.calibration_records import (
+from pipelines.statistics.calibration.records import (
     METHODS,
     Calibration,
     ReliabilityBin,
     ShiftedCalibration,
     SmoothCurve,
 )
-from pipelines.statistics.estimates import DEFAULT_LEVEL, Estimate
-from pipelines.statistics.proportions import clopper_pearson
-from pipelines.statistics.reliability import (
+from pipelines.statistics.calibration.reliability import (
     MOST_CELLS,
     NAMES,
     Reliability,
@@ -42,6 +40,8 @@ from pipelines.statistics.reliability import (
     layout,
     separated,
 )
+from pipelines.statistics.estimates import DEFAULT_LEVEL, Estimate
+from pipelines.statistics.proportions import clopper_pearson
 from pipelines.statistics.resampling import Clusters, Plan, Sample, resample
 
 DEFAULT_BINS: Final = 10

@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field
 
 from pipelines.errors import ConfigError
 from pipelines.statistics.estimates import DEFAULT_LEVEL
-from pipelines.statistics.power import (
+from pipelines.statistics.planning.power import (
     DEFAULT_POWER,
     Need,
     check_open_share,
@@ -16,8 +16,13 @@ from pipelines.statistics.power import (
     size_for_width,
     with_design,
 )
+from pipelines.statistics.planning.study_size import (
+    PairedClasses,
+    films_to_find,
+    size_for_auroc,
+    size_for_noninferiority,
+)
 from pipelines.statistics.record import Record
-from pipelines.statistics.study_size import PairedClasses, films_to_find, size_for_auroc, size_for_noninferiority
 
 SCREENING_ASSURANCE = 0.9
 """Chance of finding enough positives among those screened, where no other is named."""

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import special
 
 from pipelines.statistics.arrays import Bools, Floats
-from pipelines.statistics.cells import Cells, Ints, Sums, logistic_fits
+from pipelines.statistics.calibration.cells import Cells, Ints, Sums, logistic_fits
 from pipelines.statistics.kernels import Weights
 from pipelines.statistics.resampling import Clusters
 

@@ -6,9 +6,9 @@ from typing import Final
 
 import pandas as pd
 
-from pipelines.evaluation.compare_records import ComparedFinding, Comparison, Pair, SystemResult
+from pipelines.evaluation.comparison.records import ComparedFinding, Comparison, Pair, SystemResult
+from pipelines.statistics.accuracy.paired import PairedTest
 from pipelines.statistics.estimates import Estimate
-from pipelines.statistics.paired import PairedTest
 from pipelines.system import replace_text
 
 COMPARISON_FILE: Final = "comparison.json"

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from pipelines.evaluation.localisation_records import Froc
+from pipelines.evaluation.localisation.records import Froc
 from pipelines.statistics.estimates import Estimate
 
 

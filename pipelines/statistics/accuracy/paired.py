@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import optimize, special, stats
 
-from pipelines.statistics.accuracy import Question
+from pipelines.statistics.accuracy.assessment import Question
+from pipelines.statistics.accuracy.curve import Curve, sample_curve
 from pipelines.statistics.arrays import Bools, Floats, labels_and_scores, one_class
 from pipelines.statistics.auroc import auroc_difference, delong_covariance
-from pipelines.statistics.curve import Curve, sample_curve
 from pipelines.statistics.estimates import DEFAULT_LEVEL, Estimate, clipped
 from pipelines.statistics.record import Record
 from pipelines.statistics.resampling import Clusters, Sample
@@ -89,7 +89,7 @@ def compare_scores(
         question: level, intervals, targets (its thresholds are not used).
 
     Raises:
-        EvaluationError: as for `pipelines.statistics.accuracy.accuracy`.
+        EvaluationError: as for `pipelines.statistics.accuracy.assessment.accuracy`.
     """
     truth, a = labels_and_scores(labels, scores_a)
     _, b = labels_and_scores(labels, scores_b)

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from pydantic import Field, field_validator, model_validator
 
 from pipelines.errors import EvaluationError
-from pipelines.evaluation.lock_rule import Kind, LockRule, Purpose, check_target, choose_threshold
+from pipelines.evaluation.thresholds.lock_rule import Kind, LockRule, Purpose, check_target, choose_threshold
 from pipelines.statistics.arrays import Bools, Floats, labels_and_scores, one_class
 from pipelines.statistics.estimates import DEFAULT_LEVEL, Estimate
 from pipelines.statistics.proportions import confusion

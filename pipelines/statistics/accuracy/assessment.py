@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pipelines.errors import EvaluationError
-from pipelines.statistics.accuracy_parts import Assessed
-from pipelines.statistics.accuracy_records import Accuracy
+from pipelines.statistics.accuracy.curve import HIGH_SENSITIVITY, sample_curve
+from pipelines.statistics.accuracy.parts import Assessed
+from pipelines.statistics.accuracy.ratios import Prevalence
+from pipelines.statistics.accuracy.records import Accuracy
 from pipelines.statistics.arrays import Bools, Floats, labels_and_scores
-from pipelines.statistics.curve import HIGH_SENSITIVITY, sample_curve
 from pipelines.statistics.estimates import DEFAULT_LEVEL
-from pipelines.statistics.ratios import Prevalence
 from pipelines.statistics.resampling import Clusters, Plan
 
 Interval = Literal["auto", "analytic", "percentile", "bca"]

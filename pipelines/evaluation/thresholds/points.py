@@ -8,17 +8,18 @@ import numpy as np
 
 from pipelines.errors import PredictionsError
 from pipelines.evaluation.joining import Scored, column
-from pipelines.evaluation.localisation import localisation
-from pipelines.evaluation.lock_rule import LockRule, Purpose
-from pipelines.evaluation.noninferiority import (
+from pipelines.evaluation.localisation.peaks import localisation
+from pipelines.evaluation.options import Options
+from pipelines.evaluation.patients import clusters_of
+from pipelines.evaluation.records import IntentionToRead, OperatingResult
+from pipelines.evaluation.thresholds.lock_rule import LockRule, Purpose
+from pipelines.evaluation.thresholds.noninferiority import (
     NonInferiority,
     noninferiority_of_rate,
     noninferiority_to_reference,
 )
-from pipelines.evaluation.operating_point import OperatingPoint, a_posteriori_point
-from pipelines.evaluation.options import Options
-from pipelines.evaluation.patients import clusters_of
-from pipelines.evaluation.programme import (
+from pipelines.evaluation.thresholds.operating_point import OperatingPoint, a_posteriori_point
+from pipelines.evaluation.thresholds.programme import (
     Programme,
     TargetProfile,
     programme_from_counts,
@@ -26,14 +27,13 @@ from pipelines.evaluation.programme import (
     programme_from_sample,
     target_profile,
 )
-from pipelines.evaluation.records import IntentionToRead, OperatingResult
-from pipelines.statistics.accuracy import Question
-from pipelines.statistics.accuracy_parts import Assessed
-from pipelines.statistics.accuracy_records import Rates
+from pipelines.statistics.accuracy.assessment import Question
+from pipelines.statistics.accuracy.curve import Curve, sample_curve
+from pipelines.statistics.accuracy.parts import Assessed
+from pipelines.statistics.accuracy.ratios import Prevalence
+from pipelines.statistics.accuracy.records import Rates
 from pipelines.statistics.arrays import Bools, Floats
-from pipelines.statistics.curve import Curve, sample_curve
 from pipelines.statistics.estimates import Estimate
-from pipelines.statistics.ratios import Prevalence
 from pipelines.statistics.resampling import Clusters
 
 USER_THRESHOLD: Final = "given by the user, not locked"

@@ -4,12 +4,12 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from pipelines.evaluation.noninferiority import NonInferiority
 from pipelines.evaluation.records import LeftOut
-from pipelines.statistics.accuracy_records import AtTarget, PartialAuroc, Rates
-from pipelines.statistics.calibration_records import Calibration
+from pipelines.evaluation.thresholds.noninferiority import NonInferiority
+from pipelines.statistics.accuracy.paired import PairedAccuracy, PairedTest
+from pipelines.statistics.accuracy.records import AtTarget, PartialAuroc, Rates
+from pipelines.statistics.calibration.records import Calibration
 from pipelines.statistics.estimates import Estimate
-from pipelines.statistics.paired import PairedAccuracy, PairedTest
 from pipelines.statistics.record import Record
 
 COMPARISON_SCHEMA = "cxr-triage/comparison/1"

@@ -1,0 +1,1 @@
+"""Several systems, or versions of one, on the same films."""

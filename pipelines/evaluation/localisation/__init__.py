@@ -1,0 +1,1 @@
+"""Does a system point at the disease? Marks, lesions, FROC and LROC."""

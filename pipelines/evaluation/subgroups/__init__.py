@@ -1,0 +1,1 @@
+"""Does it work as well in every group? Accuracy by subgroup, and gaps."""

@@ -1,0 +1,1 @@
+"""Thresholds: how they are chosen and locked, and what one does."""

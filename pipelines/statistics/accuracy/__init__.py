@@ -1,0 +1,1 @@
+"""Accuracy of one score set, and of two side by side."""
