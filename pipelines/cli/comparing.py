@@ -105,18 +105,19 @@ def _sources(
             f"--operating-points: found {package[None][0]!r}, expected NAME:PACKAGE of {', '.join(names)}."
         )
 
-    def own(flag: str, name: str) -> list[str]:
-        return split[flag].get(None, []) + split[flag].get(name, [])
+    def own(flag: str, name: str) -> dict[str, str]:
+        """What is said for all systems, and over it what is said for this one."""
+        return pairs(split[flag].get(None, []), f"--{flag}") | pairs(split[flag].get(name, []), f"--{flag}")
 
     sources = {}
     for name, path in zip(names, predictions, strict=True):
         # Options without a name are for other systems' tables: our own need none.
         foreign = path.is_file() and (split["score"].get(name) or not _is_ours(path))
-        columns = own("id", name) if foreign else split["id"].get(name, [])
+        columns = (split["id"].get(None, []) if foreign else []) + split["id"].get(name, [])
         sources[name] = Source(
             path,
             id_column=columns[-1] if columns else None,
-            scores=pairs(own("score", name) if foreign else [], "--score"),
+            scores=own("score", name) if foreign else {},
             thresholds=numbers(own("threshold", name), "--threshold"),
             package=Path(package[name][-1]) if package.get(name) else None,
         )

@@ -1,6 +1,6 @@
 """Verbs about results: ``evaluate``, ``report``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -123,7 +123,7 @@ def evaluate(
         predictions,
         id_column=id_column,
         scores=pairs(score or [], "--score"),
-        thresholds=numbers(threshold, "--threshold"),
+        thresholds=numbers(pairs(threshold or [], "--threshold"), "--threshold"),
         package=operating_points,
     )
     rules = {name: LockRule.parse(rule) for name, rule in pairs(show_threshold or [], "--show-threshold").items()}
@@ -162,9 +162,10 @@ def _margin(margin: float | None, reference: float | None) -> float:
     return DEFAULT_MARGIN if margin is None else margin
 
 
-def numbers(texts: Sequence[str] | None, flag: str) -> dict[str, float]:
+def numbers(texts: Mapping[str, str], flag: str) -> dict[str, float]:
+    """Numbers by name, from NAME=NUMBER options."""
     found = {}
-    for name, text in pairs(list(texts or []), flag).items():
+    for name, text in texts.items():
         try:
             found[name] = float(text)
         except ValueError as error:

@@ -131,7 +131,8 @@ def test_compare_two_columns_of_one_file(cxr: Run, study: Path) -> None:
         (["--name", "one", "--score", "tb=new"], "--name: found 1, expected one for each of 2 systems"),
         (["--name", "one", "--name", "one", "--score", "tb=new"], "'one' is there twice"),
         (["--score", "tb=new", "--operating-points", "package"], "expected NAME:PACKAGE of scores, scores (2)"),
-        (["--score", "tb=new", "--score", "scores:nodule=old", "--score", "tb=gone"], "no column 'gone'"),
+        (["--score", "tb=new", "--score", "scores:tb=gone"], "no column 'gone'"),
+        (["--score", "tb=new", "--score", "tb=old"], "tb is given twice"),
     ],
 )
 def test_compare_names_what_is_wrong(cxr: Run, study: Path, options: list[str], message: str) -> None:

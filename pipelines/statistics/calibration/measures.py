@@ -11,7 +11,8 @@ Gerds, Diagn. Progn. Res. 2 (2018) 7 (scaled Brier score); Saerens, Latinne & De
 An ECE is too high by what chance adds to it, and a bootstrap adds that a second time. In the simulations of
 `benchmarks/interval_coverage.py`, with a true ECE of 0.063, BCa intervals of 95 % held it in 68 % of cohorts of 210
 films, 81 % of 700 and 93 % of 3,500 (percentile: 33, 88 and 94 %); those of Brier score, slope, intercept and
-observed over expected held in 91 % or more from 6 ill patients on. A note says where the ECE is of the size that chance makes.
+observed over expected held in 91 % or more from 6 ill patients on. A note says where the ECE is of the size that
+chance makes.
 """
 
 import math
