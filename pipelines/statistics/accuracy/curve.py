@@ -7,8 +7,8 @@ therefore includes the threshold's own uncertainty.
 That needs ill patients. In simulations of clustered films (`benchmarks/interval_coverage.py`; binormal, AUROC 0.86,
 1 to 6 films per patient) intervals of 95 % for the specificity at 0.90 sensitivity held the truth in 78 % of cohorts
 with 6 ill patients, 90 % with 20, 92 to 96 % with 24, 80, 100 and 400; those of the mean specificity between
-sensitivities of 0.9 and 1 in 62 %, 87 %, and 87, 92, 94 and 95 %: the lowest scored positives of a small sample score too high, and a
-bootstrap cannot draw lower ones. BCa and percentile intervals do about alike.
+sensitivities of 0.9 and 1 in 62 %, 87 %, and 87, 92, 94 and 95 %: the lowest scored positives of a small sample score
+too high, and a bootstrap cannot draw lower ones. BCa and percentile intervals do about alike.
 """
 
 from collections.abc import Sequence
