@@ -4,7 +4,6 @@ Relative paths are relative to the working directory; ``${NAME}`` in a path is a
 committed YAML holds no machine's paths.
 """
 
-import difflib
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pipelines.errors import ConfigError
 from pipelines.evaluation.thresholds.lock_rule import LockRule
 from pipelines.findings import FINDINGS
+from pipelines.settings_file import first_problem, read_settings
 
 
 def _expand(value: object) -> object:
@@ -238,18 +238,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     Raises:
         ConfigError: one sentence that names the key, the value and the choices.
     """
-    if not path.is_file():
-        raise ConfigError(f"{path}: no such configuration file")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        where = getattr(error, "problem_mark", None)
-        place = f" at line {where.line + 1}" if where is not None else ""
-        raise ConfigError(f"{path}: not readable as YAML{place}") from None
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: expected keys and values, found {type(values).__name__}")
-    for override in overrides:
-        _apply_override(values, override)
+    values = read_settings(path, overrides, kind="configuration", example="optimisation.epochs=3")
     return parse_config(values, source=str(path))
 
 
@@ -258,71 +247,9 @@ def parse_config(values: Mapping[str, Any], *, source: str) -> TrainConfig:
     try:
         return TrainConfig.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(f"{source}: {_sentence(error)}") from None
+        raise ConfigError(f"{source}: {first_problem(error, TrainConfig)}") from None
 
 
 def dump_config(config: TrainConfig) -> str:
     """Return the resolved configuration as YAML with every default spelled out."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-
-def _apply_override(values: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise ConfigError(f"override {override!r}: expected key=value, such as optimisation.epochs=3")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        value = text
-    *parents, last = key.split(".")
-    place: Any = values
-    for part in parents:
-        place = _descend(place, part, override)
-    if isinstance(place, list):
-        place[_index(place, last, override)] = value
-    else:
-        place[last] = value
-
-
-def _descend(place: Any, part: str, override: str) -> Any:
-    found = place[_index(place, part, override)] if isinstance(place, list) else place.setdefault(part, {})
-    if not isinstance(found, (dict, list)):
-        raise ConfigError(f"override {override!r}: {part} is a single value, it has no keys below it")
-    return found
-
-
-def _index(place: list[Any], part: str, override: str) -> int:
-    if not part.isdigit() or int(part) >= len(place):
-        raise ConfigError(f"override {override!r}: found {part!r}, expected a position from 0 to {len(place) - 1}")
-    return int(part)
-
-
-def _sentence(error: ValidationError) -> str:
-    """Say the first problem (and how many more) in words."""
-    problems = error.errors(include_url=False)
-    first = problems[0]
-    key = ".".join(str(part) for part in first["loc"])
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    if first["type"] == "extra_forbidden":
-        choices = _keys_beside(first["loc"])
-        close = difflib.get_close_matches(str(first["loc"][-1]), choices, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        return f"unknown key {key} (value {first['input']!r}); the keys here are {', '.join(choices)}{hint}{more}"
-    if first["type"] == "missing":
-        return f"key {key} is missing{more}"
-    if first["type"] == "value_error":
-        return f"{key + ': ' if key else ''}{first['ctx']['error']}{more}"
-    message = first["msg"][0].lower() + first["msg"][1:]
-    return f"{key}: found {first['input']!r}, {message.replace('input should be', 'expected')}{more}"
-
-
-def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
-    section: type[BaseModel] = TrainConfig
-    for part in location[:-1]:
-        if part == "data":
-            section = DataSource
-        elif isinstance(part, str) and part in section.model_fields:
-            annotation = section.model_fields[part].annotation
-            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-                section = annotation
-    return list(section.model_fields)

@@ -14,28 +14,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pipelines.cli import main
 from tests.inference_films import tiny_package
 
 Run = Callable[..., tuple[int, str, str]]
 VERBS = ["demo", "phantom", "datasets", "train", "predict", "evaluate", "compare", "report"]
 VERBS += ["reading-time", "reading-log", "power"]
-
-
-@pytest.fixture
-def cxr(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run one command in this process; returns exit code, standard output and standard error."""
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["cxr", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return run
 
 
 @pytest.mark.parametrize("verb", [[verb] for verb in VERBS] + [["manifest", "build"], ["model", "show"]])

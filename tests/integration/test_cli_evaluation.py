@@ -1,7 +1,6 @@
 """``cxr evaluate`` and ``cxr compare`` as their users meet them."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,23 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.cli import main
-
 Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def cxr(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run one command in this process; returns exit code, standard output and standard error."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["cxr", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture

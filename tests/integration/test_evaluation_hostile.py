@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.cli import main
 from pipelines.statistics.kernels import compiled
 from pipelines.statistics.resampling import acceleration
 
@@ -34,23 +33,14 @@ warm_up_films: 10
 
 
 @pytest.fixture
-def cxr(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+def cxr(cxr: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     """Run one command in this process, in a folder with a manifest, scores and a small reading room."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     manifest().to_csv("m.csv", index=False)
     scores().to_csv("s.csv", index=False)
     Path("room.yaml").write_text(ROOM)
 
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["cxr", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return run
+    return cxr
 
 
 def manifest(**columns: Any) -> pd.DataFrame:

@@ -1,7 +1,6 @@
 """`cxr model show`, `cxr model lock` and `cxr evaluate` with damaged packages, run records and predictions."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ import pandas as pd
 import pytest
 
 from models import load_package
-from pipelines.cli import main
 from tests.inference_films import tiny_package
 
 Run = Callable[..., tuple[int, str, str]]
@@ -47,11 +45,9 @@ SHOW = ["model", "show", "package"]
 
 
 @pytest.fixture
-def cxr(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+def cxr(cxr: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     """Run one command in this process, in a folder with a package, its predictions and their manifest."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     tiny_package(tmp_path / "package")
     ids = [f"d/{i}" for i in range(FILMS)]
     films = {"image_id": ids, "path": [f"{i}.png" for i in range(FILMS)], "dataset": "d", "split": "val"}
@@ -63,14 +59,7 @@ def cxr(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     Path("p").mkdir()
     predictions().to_csv("p/predictions.csv", index=False)
 
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["cxr", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return run
+    return cxr
 
 
 def predictions(**columns: Any) -> pd.DataFrame:

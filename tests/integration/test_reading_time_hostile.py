@@ -2,13 +2,10 @@
 
 import json
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from pipelines.cli import main
 
 Run = Callable[..., tuple[int, str, str]]
 ROOM = """prevalence: 0.1
@@ -22,18 +19,10 @@ warm_up_films: 20
 
 
 @pytest.fixture
-def cxr(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+def cxr(cxr: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
 
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["cxr", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return run
+    return cxr
 
 
 @pytest.mark.parametrize(

@@ -189,7 +189,11 @@ def test_overrides(tmp_path):
     found = read_scenario(tmp_path / "room.yaml", [*changes, "arrivals.hourly=[" + ",".join("1" * 24) + "]"])
     assert (found.traffic, found.service("interrupting").mean) == (0.5, 2)
     assert found.rule_out.specificity == 0.3
-    for wrong, word in (("traffic", "key=value"), ("traffic.x=1", "no mapping"), ("reders=2", "did you mean readers")):
+    for wrong, word in (
+        ("traffic", "key=value"),
+        ("traffic.x=1", "single value"),
+        ("reders=2", "did you mean readers"),
+    ):
         with pytest.raises(ConfigError, match=word):
             read_scenario(tmp_path / "room.yaml", [wrong])
 
