@@ -46,7 +46,9 @@ def tidy_tables(evaluation: Evaluation) -> dict[str, pd.DataFrame]:
 
 
 def _stacked(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    return pd.concat(parts, ignore_index=True) if len(parts) != 1 else parts[0]
+    # As objects: a column that is empty in one part says nothing about the type of the others.
+    full = [part.astype(object) for part in parts if len(part)]
+    return pd.concat(full, ignore_index=True) if full else parts[0]
 
 
 def estimates_of(result: FindingResult) -> dict[str, Estimate]:
