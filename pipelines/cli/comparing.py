@@ -56,7 +56,13 @@ def compare(
     from pipelines.evaluation.comparison.files import comparison_lines, write_comparison
     from pipelines.evaluation.options import Options
 
-    options = Options(level=level, interval=interval, replicates=replicates, seed=seed, margin=margin)  # type: ignore[arg-type]
+    options = Options(
+        level=level,
+        interval=interval,  # type: ignore[arg-type]  # Options says what it may be
+        replicates=replicates,
+        seed=seed,
+        margin=margin,
+    )
     sources = _sources(
         _names(predictions, name or []),
         predictions,

@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from pipelines.errors import EvaluationError, UnreadableImage
 from pipelines.evaluation.joining import column, reference_labels
 from pipelines.evaluation.records import ControlResult
-from pipelines.statistics.accuracy.assessment import Question, accuracy
+from pipelines.statistics.accuracy.assessment import Question, auroc
 from pipelines.statistics.accuracy.paired import compare_scores
 from pipelines.statistics.arrays import Bools, Floats, labels_and_scores, one_class
 from pipelines.statistics.auroc import auroc_delong
@@ -211,10 +211,10 @@ def control_from_scores(
         question: level and choice of intervals.
     """
     known = np.isfinite(control)
-    truth, patients, asked = labels[known], clusters.take(known), replace(question, targets=(), thresholds=())
-    auroc = accuracy(truth, control[known], clusters=patients, question=asked).auroc
+    truth, patients, asked = labels[known], clusters.take(known), replace(question, targets=())
+    alone = auroc(truth, control[known], clusters=patients, question=asked)
     paired = compare_scores(truth, scores[known], control[known], clusters=patients, question=asked)
-    return judge_control(system, auroc, paired.auroc.difference)
+    return judge_control(system, alone, paired.auroc.difference)
 
 
 def control_from_estimate(system: Estimate, control: Estimate) -> ControlResult:

@@ -104,7 +104,7 @@ def evaluate_joined(
             f"{first_few(options.marks.findings, 10)}."
         )
     clusters = clusters_of(joined.films)
-    known = not column(joined.films, "patient_id").isna().any()
+    films = _films(joined)
     intervals = options.question.resolved(clusters)[0]
     return Evaluation(
         title=title,
@@ -115,10 +115,10 @@ def evaluate_joined(
         local_prevalence_interval=options.prevalence_interval,
         replicates=options.replicates,
         seed=options.seed,
-        films=_films(joined),
+        films=films,
         cohort=_cohort(joined.films),
         findings=tuple(evaluate_finding(scored_films(joined, finding), finding, settings) for finding in findings),
-        independence=independence_note(len(joined.films), clusters.count, intervals, known),
+        independence=independence_note(films.joined, clusters.count, intervals, films.patients is not None),
         notes=table_notes(joined, settings.split, system),
         provenance=provenance or Provenance.empty(),
     )

@@ -1,8 +1,10 @@
 """Screening arithmetic at a prevalence: predictive values, and filing unflagged films without a reader."""
 
+import math
 from dataclasses import dataclass
 
 from pipelines.errors import ConfigError
+from pipelines.statistics.accuracy.ratios import ratio
 
 
 def _shares(**shares: float) -> None:
@@ -26,12 +28,8 @@ def predictive_values(prevalence: float, sensitivity: float, specificity: float)
         ConfigError: a share outside [0, 1].
     """
     _shares(prevalence=prevalence, sensitivity=sensitivity, specificity=specificity)
-    true_positive, false_negative = prevalence * sensitivity, prevalence * (1 - sensitivity)
-    true_negative, false_positive = (1 - prevalence) * specificity, (1 - prevalence) * (1 - specificity)
-    flagged, unflagged = true_positive + false_positive, true_negative + false_negative
-    return PredictiveValues(
-        ppv=true_positive / flagged if flagged else None, npv=true_negative / unflagged if unflagged else None
-    )
+    ppv, npv = ratio(sensitivity, specificity, "ppv", prevalence), ratio(sensitivity, specificity, "npv", prevalence)
+    return PredictiveValues(ppv=None if math.isnan(ppv) else ppv, npv=None if math.isnan(npv) else npv)
 
 
 def rule_out_share(unremarkable: float, sensitivity: float, specificity: float) -> float:

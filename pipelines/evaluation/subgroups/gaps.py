@@ -15,7 +15,8 @@ import pandas as pd
 from scipy import stats
 
 from pipelines.errors import EvaluationError
-from pipelines.evaluation.joining import Scored, column
+from pipelines.evaluation.joining import Scored
+from pipelines.evaluation.patients import count_patients
 from pipelines.evaluation.subgroups.columns import DEFAULT_COLUMNS, Grouping, group_films
 from pipelines.evaluation.subgroups.records import METRIC_NAMES, Gap, Metric, Spread, Subgroup, SubgroupColumn
 from pipelines.evaluation.subgroups.sides import (
@@ -82,12 +83,11 @@ def subgroups(
         _Compared(number, gap) for number in range(len(groupings)) for gap in _gaps(sides, engine, number, level)
     ]
     judged = _judged(compared, level)
-    patients = _patients(scored.films)
     found = {
         grouping.column: SubgroupColumn(
             column=grouping.column,
             reference=_reference(grouping),
-            groups=tuple(_group(sides, engine, side, patients, level) for side in _sides_of(sides, number)),
+            groups=tuple(_group(sides, engine, side, scored.films, level) for side in _sides_of(sides, number)),
             gaps=tuple(item.gap for item in judged if item.number == number),
             spreads=tuple(_spreads(sides, engine, number, level)),
             notes=(*grouping.notes, *_notes(sides, number)),
@@ -148,24 +148,15 @@ def _notes(sides: Sides, number: int) -> Iterator[str]:
         yield "PPV, NPV and the flagged share also differ where only the prevalence differs."
 
 
-def _patients(films: pd.DataFrame) -> "pd.Series[str] | None":
-    """One text per patient, null where the patient is unknown; None where no patient is known."""
-    patient = column(films, "patient_id")
-    if patient.isna().all():
-        return None
-    return (column(films, "dataset").astype(str) + "\0" + patient.astype(str)).where(patient.notna())
-
-
-def _group(sides: Sides, engine: Engine, side: int, patients: "pd.Series[str] | None", level: float) -> Subgroup:
+def _group(sides: Sides, engine: Engine, side: int, films: pd.DataFrame, level: float) -> Subgroup:
     number = int(sides.films.partition[side])
     grouping, local = sides.groupings[number], side - sides.start(number)
-    of = None if patients is None else patients[sides.inside(side)]
     positive, negative = (int(count) for count in sides.counts[side, :2])
     return Subgroup(
         name=grouping.names[local],
         kind=grouping.kinds[local],
         n=positive + negative,
-        patients=None if of is None or of.isna().any() else int(of.nunique()),
+        patients=count_patients(films[sides.inside(side)]),
         positives=positive,
         negatives=negative,
         **{metric: _metric(sides, engine, side, metric, level) for metric in METRIC_NAMES},

@@ -22,7 +22,7 @@ from pipelines.statistics.accuracy.parts import Assessed
 from pipelines.statistics.accuracy.ratios import Prevalence
 from pipelines.statistics.accuracy.records import Accuracy
 from pipelines.statistics.arrays import Bools, Floats, labels_and_scores
-from pipelines.statistics.estimates import DEFAULT_LEVEL
+from pipelines.statistics.estimates import DEFAULT_LEVEL, Estimate
 from pipelines.statistics.resampling import Clusters, Plan
 
 Interval = Literal["auto", "analytic", "percentile", "bca"]
@@ -108,6 +108,14 @@ def accuracy(
         rates=tuple(work.rates(i, asked.prevalence) for i in range(len(asked.thresholds))),
         table=work.table(range(len(asked.thresholds), len(curve.thresholds))),
     )
+
+
+def auroc(labels: ArrayLike, scores: ArrayLike, *, clusters: Clusters, question: Question) -> Estimate:
+    """The AUROC alone, with the interval that `accuracy` gives it; arguments and errors likewise."""
+    truth, score = labels_and_scores(labels, scores)
+    chosen, plan = question.resolved(clusters)
+    curve = sample_curve(truth, score, clusters=clusters, plan=plan, band=question.band)
+    return Assessed(truth, score, clusters, curve, question.level, chosen).auroc()
 
 
 def table_thresholds(truth: Bools, score: Floats, given: Sequence[float] = ()) -> tuple[float, ...]:
