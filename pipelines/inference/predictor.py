@@ -1,10 +1,12 @@
 """The predictor: a model package on a device, from paths to rows of the predictions table."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from threading import Lock
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,22 +14,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models import Classifier, ModelPackage, load_package
+from models import ModelPackage, load_package
 from models.errors import ModelError
-from pipelines.errors import REJECTED_REASONS, CxrError, PackageError, Reason
+from models.runtime import NetworkOutput, Runtime, TorchRuntime
+from pipelines.errors import REJECTED_REASONS, PackageError, Reason
 from pipelines.evaluation.control import control_scores
 from pipelines.findings import FINDINGS
 from pipelines.imaging import IntendedUse
+from pipelines.inference.choices import choose_batch_size, choose_device, choose_precision, choose_streams
 from pipelines.inference.decode import DecodedBatch, DecodeRequest, batch_ranges, decode_batch, part_ranges
 from pipelines.inference.inputs import text_of
 from pipelines.inference.placement import stored_peaks
 from pipelines.inference.rows import quality_columns
 from pipelines.inference.table import to_table
 from pipelines.inference.triage import triage_class, triage_score
-
-PRECISIONS: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-DEFAULT_BATCH: Final = {"cpu": 8, "cuda": 64}
-"""Films per forward pass. Not fitted to the machine, because the batch can change the last digits of a score."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +40,6 @@ class ScoredBatch:
     """``[k, F, h, w]`` float32 cell logits on the CPU."""
 
 
-class NetworkOutput(NamedTuple):
-    """What the network says of k films, on the CPU."""
-
-    logits: NDArray[np.float32]
-    """``[k, F]``, uncalibrated."""
-    maps: Tensor
-    """``[k, F, h, w]`` float32 cell logits."""
-    features: NDArray[np.float32]
-    """``[k, D]``, by which the model's kind of films is told."""
-
-
 class Predictor:
     """Scores films with one model package.
 
@@ -59,8 +48,11 @@ class Predictor:
     Args:
         package: the model.
         device: ``auto`` (the GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
-        batch_size: films per forward pass; None takes `DEFAULT_BATCH`.
-        precision: ``auto`` (fp32 on the CPU; bf16, or fp16 where there is none, on a GPU), or one of `PRECISIONS`.
+        batch_size: films per forward pass; None chooses by the model's size (`choose_batch_size`).
+        precision: ``auto`` (fp32 on the CPU; bf16, or fp16 where there is none, on a GPU), or one of them.
+        streams: batches that go through the network side by side; None chooses from the machine (`choose_streams`).
+            Changes no score.
+        compile: compile the network first (PyTorch only; takes a minute and a C++ compiler).
 
     Raises:
         PackageError: a finding that the predictions table does not have, or a point without a threshold.
@@ -74,6 +66,8 @@ class Predictor:
         device: str = "auto",
         batch_size: int | None = None,
         precision: str = "auto",
+        streams: int | None = None,
+        compile: bool = False,  # noqa: A002  the word that PyTorch's users know
     ) -> None:
         self.package = package
         self.findings = package.architecture.findings
@@ -86,14 +80,19 @@ class Predictor:
         self.thresholds = _thresholds(package, package.operating_points, "operating")
         self.rule_out = _thresholds(package, package.rule_out_points, "rule-out")
         self.device = choose_device(device)
-        self.precision = choose_precision(precision, self.device)
-        self.batch_size = DEFAULT_BATCH[self.device.type] if batch_size is None else batch_size
-        if self.batch_size < 1:
-            raise CxrError(f"batch_size must be at least 1, got {batch_size}")
         self.size = package.input.size
-        self._network: Classifier = package.build().to(self.device)
-        if self.precision != "fp32":
-            self._network.to(memory_format=torch.channels_last)
+        self.batch_size = choose_batch_size(batch_size, self.device, self.size)
+        self.streams = choose_streams(streams, self.device, self.size, self.batch_size)
+        self.precision = choose_precision(precision, self.device)
+        self.runtime: Runtime = TorchRuntime(
+            package.build(),
+            device=self.device,
+            precision=self.precision,
+            compile_for=self.batch_size if compile else None,
+        )
+        self.compiled = compile
+        self._full: Runtime | None = None
+        self._lock = Lock()
 
     @classmethod
     def from_package(
@@ -103,6 +102,8 @@ class Predictor:
         device: str = "auto",
         batch_size: int | None = None,
         precision: str = "auto",
+        streams: int | None = None,
+        compile: bool = False,  # noqa: A002  the word that PyTorch's users know
     ) -> "Predictor":
         """Load a package from its folder (or take a loaded one) and build the predictor.
 
@@ -115,7 +116,7 @@ class Predictor:
                 package = load_package(Path(package))
             except ModelError as error:
                 raise PackageError(str(error)) from None
-        return cls(package, device=device, batch_size=batch_size, precision=precision)
+        return cls(package, device=device, batch_size=batch_size, precision=precision, streams=streams, compile=compile)
 
     def request(self, *, picture_side: int | None = None) -> DecodeRequest:
         """Return what has to be decoded of each film for this model."""
@@ -133,19 +134,33 @@ class Predictor:
             The columns of the predictions table. An unreadable film is a row with its reason.
         """
         given = [paths] if isinstance(paths, (str, Path)) else list(paths)
-        files = [Path(path) for path in given]
-        names = [text_of(path) for path in given]
         rows: list[dict[str, Any]] = []
-        for part in part_ranges(len(files)):
-            for batch in batch_ranges(part, self.batch_size):
-                decoded = decode_batch(files[batch.start : batch.stop], batch, self.request())
-                chosen = names[batch.start : batch.stop]
-                rows += self.score(decoded, chosen, chosen).rows
+        pending: deque[Future[ScoredBatch]] = deque()
+        with ThreadPoolExecutor(self.streams, "forward") as streams:
+            for decoded in self._decoded([Path(path) for path in given]):
+                names = [text_of(given[position]) for position in decoded.positions]
+                pending.append(streams.submit(self.score, decoded, names, names))
+                if len(pending) > self.streams:
+                    rows += pending.popleft().result().rows
+            for batch in pending:
+                rows += batch.result().rows
         frame: pd.DataFrame = to_table(rows).to_pandas()
         return frame
 
+    def _decoded(self, files: Sequence[Path]) -> Iterator[DecodedBatch]:
+        for part in part_ranges(len(files)):
+            for batch in batch_ranges(part, self.batch_size):
+                yield decode_batch(files[batch.start : batch.stop], batch, self.request())
+
+    def describe(self) -> str:
+        """Say in one line what computes the scores."""
+        where = "cpu" if self.device.type == "cpu" else f"{self.device} ({torch.cuda.get_device_name(self.device)})"
+        how = f"{self.runtime.backend} {self.precision}" + (", compiled" if self.compiled else "")
+        many = "1 stream" if self.streams == 1 else f"{self.streams} streams"
+        return f"{where}: {how}, {many}, batches of {self.batch_size}"
+
     def score(self, batch: DecodedBatch, image_ids: Sequence[str], paths: Sequence[str]) -> ScoredBatch:
-        """Turn a decoded batch into rows.
+        """Turn a decoded batch into rows; several threads may do so at once.
 
         Args:
             batch: n inputs, k of them usable.
@@ -169,7 +184,7 @@ class Predictor:
         return ScoredBatch(rows, output.maps)
 
     def forward(self, images: Tensor) -> NetworkOutput:
-        """Run the network.
+        """Run the network; several threads may do so at once.
 
         Args:
             images: ``[k, 1, size, size]`` float32 in [0, 1].
@@ -178,27 +193,27 @@ class Predictor:
             PackageError: scores that are not finite, in full precision too.
         """
         if not len(images):
-            count, width = len(self.findings), self._network.feature_count
-            empty = (np.empty((0, columns), np.float32) for columns in (count, width))
-            return NetworkOutput(next(empty), torch.empty(0, count, 1, 1), next(empty))
-        for precision in (self.precision, "fp32"):  # what overflows in half precision is done again in full
-            output = self._forward_in(images, precision)
-            if np.isfinite(output.logits).all() and np.isfinite(output.features).all():
-                return output
-        raise PackageError(
-            f"model {self.package.model_id} ({self.package.name!r}) gives scores that are not finite; "
-            "its weights are damaged or its training diverged"
-        )
+            none = np.empty((0, len(self.findings)), np.float32)
+            known = 0 if self.package.typicality is None else len(self.package.typicality.mean)
+            return NetworkOutput(none, torch.empty(0, len(self.findings), 1, 1), np.empty((0, known), np.float32))
+        output = self.runtime(images)
+        if not output.finite and self.precision != "fp32":
+            output = self._full_precision()(images)  # what overflows in half precision is done again in full
+        if not output.finite:
+            raise PackageError(
+                f"model {self.package.model_id} ({self.package.name!r}) gives scores that are not finite; "
+                "its weights are damaged or its training diverged"
+            )
+        return output
 
-    def _forward_in(self, images: Tensor, precision: str) -> NetworkOutput:
-        reduced = precision != "fp32"
-        autocast = torch.autocast(self.device.type, dtype=PRECISIONS[precision]) if reduced else nullcontext()
-        layout = torch.channels_last if self.precision != "fp32" else torch.contiguous_format
-        with torch.inference_mode(), autocast:
-            output = self._network(images.to(self.device, non_blocking=True).contiguous(memory_format=layout))
-        return NetworkOutput(
-            output.logits.float().cpu().numpy(), output.maps.float().cpu(), output.features.cpu().numpy()
-        )
+    def _full_precision(self) -> Runtime:
+        with self._lock:
+            if self._full is None:
+                same = self.runtime if isinstance(self.runtime, TorchRuntime) else None
+                self._full = (
+                    same.in_full_precision() if same else TorchRuntime(self.package.build(), device=self.device)
+                )
+            return self._full
 
     def _judged(self, batch: DecodedBatch, output: NetworkOutput) -> list[dict[str, Any]]:
         """What the table says of each film that was read: its scores, or that it is not a film for this model."""
@@ -247,39 +262,6 @@ class Predictor:
             row["triage_class"] = triage_class(chances, self.thresholds, self.rule_out)
             films.append(row)
         return films
-
-
-def choose_device(device: str) -> torch.device:
-    """Return the device to compute on.
-
-    Raises:
-        CxrError: an unknown device, or a GPU that this machine or this PyTorch does not have.
-    """
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    kind, _, number = device.partition(":")
-    if kind not in DEFAULT_BATCH or (number and not number.isdigit()) or (kind == "cpu" and number):
-        raise CxrError(f"device {device!r} is unknown; expected auto, cpu, cuda or cuda:N")
-    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
-        raise CxrError(f"device {device!r} asked for, but PyTorch finds {torch.cuda.device_count()} GPUs here")
-    return torch.device(device)
-
-
-def choose_precision(precision: str, device: torch.device) -> str:
-    """Return fp32, bf16 or fp16.
-
-    Raises:
-        CxrError: an unknown precision, or fp16 on a CPU.
-    """
-    if precision == "auto":
-        if device.type == "cpu":
-            return "fp32"
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
-    if precision not in PRECISIONS:
-        raise CxrError(f"precision {precision!r} is unknown; expected auto, {', '.join(PRECISIONS)}")
-    if precision == "fp16" and device.type == "cpu":
-        raise CxrError("precision 'fp16' needs a GPU; on the CPU choose fp32 or bf16")
-    return precision
 
 
 def _thresholds(package: ModelPackage, points: Mapping[str, Mapping[str, Any]], kind: str) -> Mapping[str, float]:
