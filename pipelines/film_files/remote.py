@@ -30,7 +30,7 @@ class Patience(NamedTuple):
     longest_wait: float = 8.0
 
 
-PATIENCE: Final = Patience()
+PATIENCE = Patience()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
