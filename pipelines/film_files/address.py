@@ -71,6 +71,6 @@ def below(base: str, relative: str) -> str:
     """
     parts = parse_address(base)
     owner = f"{parts.credentials}@" if parts.credentials else ""
-    folder = f"{parts.path.rstrip('/')}/" if parts.path.strip("/") else ""
+    folder = parts.path if not parts.path or parts.path.endswith("/") else f"{parts.path}/"
     name = quote(relative, errors="surrogateescape") if parts.is_web else relative
     return f"{parts.scheme}://{owner}{parts.host}/{folder}{name}"

@@ -6,14 +6,16 @@ import os
 import random
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple, TypeVar
 
 from pipelines.errors import Reason, UnreadableImage
 from pipelines.film_files.address import Address, parse_address
+
+T = TypeVar("T")
 
 
 class Patience(NamedTuple):
@@ -70,13 +72,17 @@ class FetchError(Exception):
         reason: of the row, should it have been the last attempt.
         again: whether another attempt may succeed.
         after: seconds that the server asks to wait.
+        silent: nothing was heard, so that what an earlier attempt heard says more.
     """
 
-    def __init__(self, reason: Reason, detail: str, *, again: bool = False, after: float = 0.0) -> None:
+    def __init__(
+        self, reason: Reason, detail: str, *, again: bool = False, after: float = 0.0, silent: bool = False
+    ) -> None:
         super().__init__(detail)
         self.reason = reason
         self.again = again
         self.after = after
+        self.silent = silent
 
 
 def remote_state(film: RemoteFilm) -> str:
@@ -85,21 +91,19 @@ def remote_state(film: RemoteFilm) -> str:
         return f"{film.size}:{film.version}"
     from pipelines.film_files.stores import ask
 
-    deadline = time.monotonic() + PATIENCE.ask
     try:
-        for attempt in itertools.count():
-            try:
-                return ask(film, deadline - time.monotonic())
-            except FetchError as error:
-                _wait(error, attempt, deadline)
+        return persistently(lambda seconds: ask(film, seconds), PATIENCE.ask)
     except FetchError as error:
         return "FileNotFoundError" if error.reason is Reason.MISSING else "OSError"
-    raise AssertionError("the loop above ends by itself")
 
 
 @contextmanager
-def fetched(film: RemoteFilm) -> Iterator[Path]:
+def fetched(film: RemoteFilm, seconds: float | None = None) -> Iterator[Path]:
     """Give a path to a whole copy of a film; the copy is gone when the block ends, or this process.
+
+    Args:
+        film: what to fetch.
+        seconds: for all attempts; default: what one film may take.
 
     Raises:
         UnreadableImage: missing, or unreadable_file with what went wrong on the last attempt.
@@ -107,39 +111,59 @@ def fetched(film: RemoteFilm) -> Iterator[Path]:
     with contextlib.ExitStack() as stack:
         try:
             stream, path = stack.enter_context(_temporary(Path(film.name).suffix))
-            _fetch(film, stream)
+            _fetch(film, stream, PATIENCE.fetch if seconds is None else seconds)
         except OSError as error:
             what = error.strerror or type(error).__name__
             raise UnreadableImage(film, Reason.UNREADABLE_FILE, f"its copy cannot be written ({what})") from None
         yield path
 
 
-def _fetch(film: RemoteFilm, stream: BinaryIO) -> None:
+def _fetch(film: RemoteFilm, stream: BinaryIO, seconds: float) -> None:
     from pipelines.film_files.stores import fetch
 
-    deadline = time.monotonic() + PATIENCE.fetch
-    for attempt in itertools.count():
+    def attempt(left: float) -> None:
         stream.seek(0)
         stream.truncate()
+        fetch(film, stream, left)
+        stream.flush()
+
+    try:
+        persistently(attempt, seconds)
+    except FetchError as error:
+        raise UnreadableImage(film, error.reason, str(error)) from None
+
+
+def persistently(attempt: Callable[[float], T], seconds: float) -> T:
+    """Try until something succeeds, cannot succeed, or the time is up.
+
+    Args:
+        attempt: is told how many seconds are left.
+        seconds: for all attempts and what is waited between them.
+
+    Raises:
+        FetchError: of the last attempt that heard something.
+    """
+    deadline = time.monotonic() + seconds
+    telling: FetchError | None = None
+    for number in itertools.count():
         try:
-            fetch(film, stream, deadline - time.monotonic())
-            stream.flush()
-            return
+            return attempt(deadline - time.monotonic())
         except FetchError as error:
-            try:
-                _wait(error, attempt, deadline)
-            except FetchError:
-                raise UnreadableImage(film, error.reason, str(error)) from None
+            telling = telling if telling is not None and error.silent else error
+            if not _wait(error, number, deadline):
+                raise telling from None
+    raise AssertionError("the loop above ends by itself")
 
 
-def _wait(error: FetchError, attempt: int, deadline: float) -> None:
-    """Wait before another attempt; raise the error where there is no use or no time for one."""
-    longest = min(PATIENCE.longest_wait, PATIENCE.first_wait * 2.0**attempt)
+def _wait(error: FetchError, attempt: int, deadline: float) -> bool:
+    """Wait before another attempt; false where there is no use or no time for one."""
+    longest = min(PATIENCE.longest_wait, PATIENCE.first_wait * 2.0 ** min(attempt, 16))
     # Drawn, so that many workers that were refused together do not come back together.
     seconds = max(error.after, longest * random.uniform(0.5, 1.0))
     if not error.again or time.monotonic() + seconds >= deadline:
-        raise error
+        return False
     time.sleep(seconds)
+    return True
 
 
 @contextmanager

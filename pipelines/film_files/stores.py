@@ -169,7 +169,7 @@ def _broken_off(error: BaseException, received: int, size: int | None) -> FetchE
     if received:
         return _incomplete(received, size, " before it fell silent" if late else "")
     what = "gave no answer in time" if late else f"cannot be reached ({type(error).__name__})"
-    return FetchError(Reason.UNREADABLE_FILE, f"its server {what}", again=True)
+    return FetchError(Reason.UNREADABLE_FILE, f"its server {what}", again=True, silent=late)
 
 
 def refused(status: int, after: str | None = None, code: str = "") -> FetchError:
@@ -220,8 +220,8 @@ async def _stated(store: Any, film: RemoteFilm, seconds: float) -> str:
     try:
         async with asyncio.timeout(seconds):
             if film.address.scheme == "s3":
-                facts = await _s3(store, film, "head_object")
-                return f"{facts['ContentLength']}:{_tag(facts)}"
+                facts = await s3_call(store, "head_object", _key(film))
+                return f"{facts['ContentLength']}:{s3_tag(facts)}"
             try:
                 async with _web_answer(store, film, method="HEAD") as answer:
                     return f"{answer.size}:{answer.version}"
@@ -235,36 +235,42 @@ async def _stated(store: Any, film: RemoteFilm, seconds: float) -> str:
         raise _broken_off(error, 0, None) from None
 
 
-async def _s3(store: Any, film: RemoteFilm, method: str, **more: object) -> dict[str, Any]:
-    return await s3_call(store, method, Bucket=film.address.host, Key=film.address.path, **more)
-
-
-async def s3_call(store: Any, method: str, **arguments: object) -> dict[str, Any]:
+async def s3_call(store: Any, method: str, arguments: Mapping[str, object]) -> dict[str, Any]:
     """Call the S3 interface once.
 
     Raises:
-        FetchError: what the store answered.
+        FetchError: what the store answered, or that it did not.
     """
-    client = await store.get_s3(arguments["Bucket"])
+    errors = library("botocore.exceptions")
     try:
+        client = await store.get_s3(arguments["Bucket"])
         answer: dict[str, Any] = await getattr(client, method)(**arguments, **store.req_kw)
-    except library("botocore.exceptions").ClientError as error:
+    except errors.ClientError as error:
         facts = error.response.get("ResponseMetadata", {})
-        headers = facts.get("HTTPHeaders", {})
         code = str(error.response.get("Error", {}).get("Code", ""))
-        raise refused(int(facts.get("HTTPStatusCode", 0)), headers.get("retry-after"), code) from None
+        after = facts.get("HTTPHeaders", {}).get("retry-after")
+        raise refused(int(facts.get("HTTPStatusCode", 0)), after, code) from None
+    except errors.ParamValidationError:
+        raise FetchError(Reason.UNREADABLE_FILE, "its address is not a valid one") from None
+    except _interruptions() as error:
+        raise _broken_off(error, 0, None) from None
     return answer
 
 
-def _tag(facts: Mapping[str, Any]) -> str:
+def s3_tag(facts: Mapping[str, Any]) -> str:
+    """Entity tag of an object, without its quotes."""
     return str(facts.get("ETag", "")).strip('"')
+
+
+def _key(film: RemoteFilm) -> dict[str, object]:
+    return {"Bucket": film.address.host, "Key": film.address.path}
 
 
 @asynccontextmanager
 async def _s3_answer(store: Any, film: RemoteFilm) -> AsyncIterator[Answer]:
     same = {"IfMatch": f'"{film.version}"'} if film.version else {}
-    facts = await _s3(store, film, "get_object", **same)
-    tag = _tag(facts)
+    facts = await s3_call(store, "get_object", _key(film) | same)
+    tag = s3_tag(facts)
     # The tag of an object that was stored in one piece, and without a key of its owner's, is the MD5 of its bytes.
     plain = len(tag) == 32 and facts.get("ServerSideEncryption", "AES256") == "AES256" and not facts.get("SSEKMSKeyId")
     plain = plain and not facts.get("SSECustomerAlgorithm")
