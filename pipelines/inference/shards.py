@@ -247,7 +247,8 @@ def _array(environ: Mapping[str, str]) -> _Level | None:
         return None
     index, count = pair
     first, last, step = (_number(environ, f"SLURM_ARRAY_TASK_{name}") for name in ("MIN", "MAX", "STEP"))
-    first, step = first or 0, 1 if step is None else step
+    # One element started alone is no shard, whatever its number.
+    first, step = (index if count == 1 else 0) if first is None else first, 1 if step is None else step
     listed = step < 1 or (last is not None and (last - first) // step + 1 != count)
     if listed or index < first or (index - first) % step:
         raise CxrError(

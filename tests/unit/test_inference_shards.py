@@ -46,6 +46,7 @@ FOUND = {
     "array in steps": (array(14, 8, step=2), "7/8"),
     "array in steps, not from 0": (array(9, 3, first=5, step=4), "1/3"),
     "array of one element": (array(3, 1, first=3), None),
+    "array of one element, without its first": ({"SLURM_ARRAY_TASK_ID": "3", "SLURM_ARRAY_TASK_COUNT": "1"}, None),
     "one element again, with the number of shards": (array(3, 1, first=3, CXR_SHARDS=8), "3/8"),
     "some elements again, with the number of shards": (array(5, 3, first=5, CXR_SHARDS=8), "5/8"),
     "whole array from 1, with the number of shards": (array(1, 8, first=1, CXR_SHARDS=8), "0/8"),
