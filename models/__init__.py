@@ -3,6 +3,7 @@
 Nothing here imports `pipelines`; a model package can be read and run with this package alone.
 """
 
+from models.calibrated import CalibratedClassifier
 from models.calibration import Calibration
 from models.classifier import Architecture, Classifier, ClassifierOutput
 from models.package import InputContract, IntendedUse, ModelPackage, load_package, save_package
@@ -10,6 +11,7 @@ from models.typicality import Typicality, fit_typicality
 
 __all__ = [
     "Architecture",
+    "CalibratedClassifier",
     "Calibration",
     "Classifier",
     "ClassifierOutput",

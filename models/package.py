@@ -5,14 +5,16 @@
     model.json               architecture, input contract, intended use, findings, calibration, operating points,
                              rule-out points, provenance
     README.md                the model card
+    exports/                 the network for other runtimes, each with its check (`models.exports`)
 
 ``model_id`` is a hash of the weights and of everything that decides a score (architecture and calibration) or which
 films are scored at all (typicality and intended use, where there are any). A point names the ``model_id`` it was locked
-on, and belongs to no other.
+on, and belongs to no other. Exports are no part of it: they are other ways of running the same model.
 """
 
 import hashlib
 import json
+import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -36,6 +38,7 @@ WEIGHTS_FILE: Final = "weights.safetensors"
 TYPICALITY_FILE: Final = "typicality.safetensors"
 MODEL_FILE: Final = "model.json"
 CARD_FILE: Final = "README.md"
+EXPORTS_FOLDER: Final = "exports"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,13 +152,14 @@ def compute_model_id(
     return digest.hexdigest()[:16]
 
 
-def save_package(package: ModelPackage, directory: Path, *, card: str) -> None:
+def save_package(package: ModelPackage, directory: Path, *, card: str, exports: Path | None = None) -> None:
     """Write a package so that ``directory`` is either absent, the old one, or the whole new one.
 
     Args:
         package: what to write.
-        directory: replaced if it is a model package already.
+        directory: replaced if it is a model package already, with its exports: they are of the old model.
         card: Markdown text of the model card.
+        exports: folder of this very model's exports to copy; one that does not exist is no exports.
 
     Raises:
         ModelError: the directory exists and is not a model package.
@@ -176,11 +180,13 @@ def save_package(package: ModelPackage, directory: Path, *, card: str) -> None:
             json.dumps(_to_json(package), indent=2, sort_keys=True) + "\n", encoding="utf-8"
         )
         (staged / CARD_FILE).write_text(card, encoding="utf-8")
-        _swap(staged, directory, Path(scratch) / "replaced")
+        if exports is not None and exports.is_dir():
+            shutil.copytree(exports, staged / EXPORTS_FOLDER, ignore=shutil.ignore_patterns(".*"))
+        swap_folder(staged, directory, Path(scratch) / "replaced")
 
 
-def _swap(staged: Path, directory: Path, replaced: Path) -> None:
-    """Give the staged package its name; interrupted between the two renames, the old one gets its name back."""
+def swap_folder(staged: Path, directory: Path, replaced: Path) -> None:
+    """Give a staged folder its name; interrupted between the two renames, the old one gets its name back."""
     if not directory.exists():
         staged.replace(directory)
         return

@@ -10,6 +10,7 @@ from models.errors import ModelError
 EXTRAS: Final = {
     "openvino": "openvino",
     "nncf": "openvino",
+    "nncf.quantization.range_estimator": "openvino",
     "onnxruntime": "onnxruntime",
     "onnxruntime.quantization": "onnxruntime",
     "onnx": "onnxruntime",

@@ -17,16 +17,19 @@ from torch import Tensor
 from models import ModelPackage, load_package
 from models.errors import ModelError
 from models.runtime import NetworkOutput, Runtime, TorchRuntime
+from pipelines.decoding import DecodeRequest
 from pipelines.errors import REJECTED_REASONS, PackageError, Reason
 from pipelines.evaluation.control import control_scores
 from pipelines.findings import FINDINGS
 from pipelines.imaging import IntendedUse
-from pipelines.inference.choices import choose_batch_size, choose_device, choose_precision, choose_streams
-from pipelines.inference.decode import DecodedBatch, DecodeRequest, batch_ranges, decode_batch, part_ranges
+from pipelines.inference.backends import choose_backend, open_runtime
+from pipelines.inference.choices import choose_batch_size, choose_device, choose_streams
+from pipelines.inference.decode import DecodedBatch, add_digests, decode_batch
 from pipelines.inference.inputs import text_of
+from pipelines.inference.ledger import batch_ranges, part_ranges
 from pipelines.inference.placement import stored_peaks
 from pipelines.inference.rows import quality_columns
-from pipelines.inference.table import to_table
+from pipelines.inference.table import whole_table
 from pipelines.inference.triage import triage_class, triage_score
 
 
@@ -49,14 +52,19 @@ class Predictor:
         package: the model.
         device: ``auto`` (the GPU if there is one), ``cpu``, ``cuda`` or ``cuda:N``.
         batch_size: films per forward pass; None chooses by the model's size (`choose_batch_size`).
-        precision: ``auto`` (fp32 on the CPU; bf16, or fp16 where there is none, on a GPU), or one of them.
+        precision: ``auto`` (on a GPU bf16, or fp16 where there is none; on the CPU fp32, or what an export that passed
+            its check has), fp32, bf16, fp16 or int8.
+        backend: ``auto`` (on the CPU the fastest export that passed its check; without one, PyTorch), torch,
+            onnxruntime or openvino.
         streams: batches that go through the network side by side; None chooses from the machine (`choose_streams`).
             Changes no score.
         compile: compile the network first (PyTorch only; takes a minute and a C++ compiler).
+        folder: the package's folder, where its exports lie; None for a package without exports.
 
     Raises:
-        PackageError: a finding that the predictions table does not have, or a point without a threshold.
-        CxrError: a device, precision or batch size that cannot be used here.
+        PackageError: a finding that the predictions table does not have, a point without a threshold, or an export
+            that is missing, damaged or of another model.
+        CxrError: a device, backend, precision or batch size that cannot be used here.
     """
 
     def __init__(
@@ -66,8 +74,10 @@ class Predictor:
         device: str = "auto",
         batch_size: int | None = None,
         precision: str = "auto",
+        backend: str = "auto",
         streams: int | None = None,
         compile: bool = False,  # noqa: A002  the word that PyTorch's users know
+        folder: Path | None = None,
     ) -> None:
         self.package = package
         self.findings = package.architecture.findings
@@ -83,14 +93,18 @@ class Predictor:
         self.size = package.input.size
         self.batch_size = choose_batch_size(batch_size, self.device, self.size)
         self.streams = choose_streams(streams, self.device, self.size, self.batch_size)
-        self.precision = choose_precision(precision, self.device)
-        self.runtime: Runtime = TorchRuntime(
-            package.build(),
+        wanted = "torch" if compile and backend == "auto" else backend
+        choice = choose_backend(package, folder, backend=wanted, precision=precision, device=self.device)
+        self.backend, self.precision = choice.backend, choice.precision
+        self.export = choice.export
+        self.compiled = compile
+        self.runtime: Runtime = open_runtime(
+            choice,
+            package,
             device=self.device,
-            precision=self.precision,
+            streams=self.streams,
             compile_for=self.batch_size if compile else None,
         )
-        self.compiled = compile
         self._full: Runtime | None = None
         self._lock = Lock()
 
@@ -102,6 +116,7 @@ class Predictor:
         device: str = "auto",
         batch_size: int | None = None,
         precision: str = "auto",
+        backend: str = "auto",
         streams: int | None = None,
         compile: bool = False,  # noqa: A002  the word that PyTorch's users know
     ) -> "Predictor":
@@ -111,18 +126,32 @@ class Predictor:
             PackageError: the folder is not a whole, unchanged model package, or as for the class.
             CxrError: as for the class.
         """
+        folder = None
         if not isinstance(package, ModelPackage):
+            folder = Path(package)
             try:
-                package = load_package(Path(package))
+                package = load_package(folder)
             except ModelError as error:
                 raise PackageError(str(error)) from None
-        return cls(package, device=device, batch_size=batch_size, precision=precision, streams=streams, compile=compile)
+        return cls(
+            package,
+            device=device,
+            batch_size=batch_size,
+            precision=precision,
+            backend=backend,
+            streams=streams,
+            compile=compile,
+            folder=folder,
+        )
+
+    @property
+    def export_digest(self) -> str | None:
+        """SHA-256 of the exported network that is run, by which its scores may differ; None for PyTorch."""
+        return None if self.export is None else self.export.record.digest
 
     def request(self, *, picture_side: int | None = None) -> DecodeRequest:
         """Return what has to be decoded of each film for this model."""
-        meant = self.package.intended_use
-        use = IntendedUse(meant.min_age_years, meant.max_age_years, frontal_only="LATERAL" not in meant.views)
-        return DecodeRequest(self.size, features=bool(self.package.control), picture_side=picture_side, use=use)
+        return decode_request(self.package, picture_side=picture_side)
 
     def __call__(self, paths: Sequence[Path | str] | Path | str) -> pd.DataFrame:
         """Score films in this process.
@@ -144,7 +173,7 @@ class Predictor:
                     rows += pending.popleft().result().rows
             for batch in pending:
                 rows += batch.result().rows
-        frame: pd.DataFrame = to_table(rows).to_pandas()
+        frame: pd.DataFrame = whole_table(rows).to_pandas()
         return frame
 
     def _decoded(self, files: Sequence[Path]) -> Iterator[DecodedBatch]:
@@ -155,7 +184,7 @@ class Predictor:
     def describe(self) -> str:
         """Say in one line what computes the scores."""
         where = "cpu" if self.device.type == "cpu" else f"{self.device} ({torch.cuda.get_device_name(self.device)})"
-        how = f"{self.runtime.backend} {self.precision}" + (", compiled" if self.compiled else "")
+        how = f"{self.backend} {self.precision}" + (", compiled" if self.compiled else "")
         many = "1 stream" if self.streams == 1 else f"{self.streams} streams"
         return f"{where}: {how}, {many}, batches of {self.batch_size}"
 
@@ -181,6 +210,7 @@ class Predictor:
                 status = "rejected" if refusal.reason in REJECTED_REASONS else "error"
                 row |= {"status": status, "reason": refusal.reason.value, "detail": refusal.detail}
             rows.append(row)
+        add_digests(rows, batch)
         return ScoredBatch(rows, output.maps)
 
     def forward(self, images: Tensor) -> NetworkOutput:
@@ -262,6 +292,13 @@ class Predictor:
             row["triage_class"] = triage_class(chances, self.thresholds, self.rule_out)
             films.append(row)
         return films
+
+
+def decode_request(package: ModelPackage, *, picture_side: int | None = None) -> DecodeRequest:
+    """Return what has to be decoded of each film for a model."""
+    meant = package.intended_use
+    use = IntendedUse(meant.min_age_years, meant.max_age_years, frontal_only="LATERAL" not in meant.views)
+    return DecodeRequest(package.input.size, features=bool(package.control), picture_side=picture_side, use=use)
 
 
 def _thresholds(package: ModelPackage, points: Mapping[str, Mapping[str, Any]], kind: str) -> Mapping[str, float]:

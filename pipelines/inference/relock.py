@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from models import ModelPackage, load_package, save_package
 from models.errors import ModelError
-from models.package import CARD_FILE
+from models.package import CARD_FILE, EXPORTS_FOLDER
 from pipelines.errors import ConfigError, PackageError, PredictionsError
 from pipelines.evaluation.joining import Joined, join_films, scored_films
 from pipelines.evaluation.records import LeftOut
@@ -207,4 +207,9 @@ def _save(package: ModelPackage, points: LockedPoints, entry: Mapping[str, Any],
     assert locked.model_id == points.model_id
     path = old / CARD_FILE
     card = path.read_text(encoding="utf-8") if path.is_file() else f"# {package.name}\n"
-    save_package(locked, out, card=replace_section(card, points_section(points.flag, points.rule_out)))
+    save_package(
+        locked,
+        out,
+        card=replace_section(card, points_section(points.flag, points.rule_out)),
+        exports=old / EXPORTS_FOLDER,
+    )
