@@ -313,6 +313,15 @@ def test_a_picture_that_is_gone_is_said_to_be(browser: Browser, pictured: Path, 
     )
 
 
+def test_paper_has_all_films_where_all_are_left(browser: Browser, large: Path) -> None:
+    browser.open(large)
+    browser.do("window.dispatchEvent(new Event('beforeprint'))")
+    assert browser.do("document.querySelectorAll('#paper tbody tr').length") == N
+    browser.do("window.dispatchEvent(new Event('afterprint'))")
+    assert browser.do("document.querySelectorAll('*').length") < 2500
+    assert browser.complaints() == []
+
+
 def test_paper_has_the_chosen_films(browser: Browser, pictured: Path) -> None:
     browser.open(pictured)
     rows = "[...document.querySelectorAll('#paper tbody tr')].map(e => e.cells[2].textContent)"

@@ -40,7 +40,7 @@ function showFilm(focused = null) {
   const title = make("h2", { id: "film-id", tabindex: "-1" }, make("bdi", {}, filmName(film)));
   const place = word("place_of", { place: places.indexOf(film) + 1, films: places.length });
   element("film").replaceChildren(
-    make("div", { class: "film-head" }, title, make("span", { class: "soft" }, place), stepButton("previous", -1), stepButton("next", 1), close),
+    make("div", { class: "film-head" }, title, make("span", { class: "badge" }, word("badge")), make("span", { class: "soft" }, place), stepButton("previous", -1), stepButton("next", 1), close),
     make("div", { class: "film-body" }, pictureSide(film), factSide(film)),
   );
   const target = focused && element(focused);

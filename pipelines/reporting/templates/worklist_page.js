@@ -16,7 +16,8 @@ function fillPaper() {
   const chosen = chosenFilms();
   const pictures = anyPicture && chosen.length <= MOST_PRINTED_PICTURES;
   const head = make("tr", {}, ...COLUMNS.slice(1).map((column) => make("th", {}, column.label)));
-  const body = make("tbody", {}, ...chosen.map((film) => paperRow(film, pictures)));
+  const body = make("tbody", {});
+  for (const film of chosen) body.append(paperRow(film, pictures));
   const caption = make("caption", {}, word("showing", { n: chosen.length, films: total }));
   element("paper").replaceChildren(make("table", {}, caption, make("thead", {}, head), body));
   return [...element("paper").querySelectorAll("img")];
