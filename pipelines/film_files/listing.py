@@ -12,6 +12,8 @@ from pipelines.film_files.remote import FetchError, RemoteFilm, persistently
 from pipelines.film_files.stores import filesystem, library, refused, run, s3_call, s3_tag
 
 T = TypeVar("T")
+PAGE = 1000
+"""Most objects that S3 names at once."""
 
 
 class Listed(NamedTuple):
@@ -73,7 +75,7 @@ def _check(address: Address) -> None:
 
 def _s3_pages(address: Address) -> Iterator[list[Listed]]:
     store = filesystem("s3")
-    asked = {"Bucket": address.host, "Prefix": address.path}
+    asked: dict[str, object] = {"Bucket": address.host, "Prefix": address.path, "MaxKeys": PAGE}
     while True:
         page: Mapping[str, Any] = _listing(address, partial(run, store, s3_call, store, "list_objects_v2", asked))
         yield [Listed(entry["Key"], int(entry["Size"]), s3_tag(entry)) for entry in page.get("Contents", ())]

@@ -243,6 +243,7 @@ async def s3_call(store: Any, method: str, arguments: Mapping[str, object]) -> d
     """
     errors = library("botocore.exceptions")
     try:
+        await store.set_session()
         client = await store.get_s3(arguments["Bucket"])
         answer: dict[str, Any] = await getattr(client, method)(**arguments, **store.req_kw)
     except errors.ClientError as error:

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 import pyarrow as pa
@@ -22,7 +22,7 @@ from pipelines.inference.outputs import OUTPUT_FOLDERS, PLAN_FILE, RUN_FILE, is_
 from pipelines.inference.unique_ids import Collected, InputSource
 from pipelines.manifest import read_manifest
 
-MANIFEST_SECONDS: Final = 600.0
+MANIFEST_SECONDS = 600.0
 """Longest time for fetching a manifest, which may name millions of films."""
 
 
