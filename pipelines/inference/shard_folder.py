@@ -30,7 +30,7 @@ from pipelines.inference.shards import Shard, shards_in
 
 _NAMED: Final = 8
 """Shards that one sentence names at most."""
-_ROW_GROUPS_HELD: Final = 64
+_ROW_GROUPS_HELD: Final = 32
 """Row groups in memory at once, over all shards; each has at most 8,192 rows."""
 _DIGESTS: Final = {
     "inputs.digest": "the list of films",
