@@ -47,6 +47,8 @@ class Reason(StrEnum):
     """The pixels vary too little to show an anatomy."""
     ATYPICAL = "atypical"
     """Does not look like the films that the model was trained on."""
+    CHANGED = "changed"
+    """The file changed while it was being read."""
     TIMED_OUT = "timed_out"
     """Reading it took longer than one film may take."""
     DECODER_CRASHED = "decoder_crashed"

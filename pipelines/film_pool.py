@@ -20,7 +20,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from enum import Enum
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import TracebackType
@@ -29,7 +29,7 @@ from typing import Any, Final, Generic, TypeVar
 from pipelines.errors import CxrError, Reason
 from pipelines.film_worker import Failure, Refusal, out_of_memory, work
 
-__all__ = ["FILM_BYTES", "FILM_SECONDS", "FilmPool", "Refusal"]
+__all__ = ["FILM_BYTES", "FILM_SECONDS", "NOT_YET", "FilmPool", "Refusal"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -38,6 +38,14 @@ FILM_SECONDS: Final = 60.0
 """Longest time for one film."""
 FILM_BYTES: Final = 4 << 30
 """Most memory for one film: 64 bytes for each of the 64 Mi pixels of the largest film that is read."""
+
+
+class _NotYet(Enum):
+    NOT_YET = "not yet"
+
+
+NOT_YET: Final = _NotYet.NOT_YET
+"""What an iterator of tasks gives while it has none but will have: it is asked again after `FilmPool.poke`."""
 
 _START_SECONDS: Final = 120.0
 _MAX_FAILED_STARTS: Final = 3
@@ -114,24 +122,36 @@ class FilmPool(Generic[T, R]):
         self.chunk = chunk
         self.ahead = max(ahead or 4 * chunk * workers, chunk)
         self._idle: list[_Worker] = []
+        self._run: _Run[T, R] | None = None
+        self._poked = threading.Event()
 
-    def map(self, tasks: Iterable[T]) -> Generator[R | Refusal, None, None]:
+    def map(self, tasks: Iterable[T | _NotYet]) -> Generator[R | Refusal, None, None]:
         """Yield a result for each task, in order; tasks are taken from the iterable as they are needed.
 
         A task that crashed its worker gives `Refusal` decoder_crashed, one that took too long timed_out.
+
+        Args:
+            tasks: asked from a thread of the pool. It may give `NOT_YET`.
 
         Raises:
             CxrError: no worker can be started.
         """
         if not self.workers:
-            yield from map(self._here, tasks)
+            yield from self._all_here(tasks)
             return
-        run = _Run(self, tasks, self._idle)
+        run = self._run = _Run(self, tasks, self._idle)
         self._idle = []
         try:
             yield from run.results()
         finally:
+            self._run = None
             self._idle = run.stop()
+
+    def poke(self) -> None:
+        """Have the iterator of tasks asked again that gave `NOT_YET`; from any thread, at any time."""
+        self._poked.set()
+        if run := self._run:
+            run.poke()
 
     def run(self, task: T) -> R | Refusal:
         """Return the result of one task."""
@@ -152,6 +172,14 @@ class FilmPool(Generic[T, R]):
         """End the workers."""
         self.close()
 
+    def _all_here(self, tasks: Iterable[T | _NotYet]) -> Generator[R | Refusal, None, None]:
+        for task in tasks:
+            if task is NOT_YET:
+                self._poked.wait()
+                self._poked.clear()
+            else:
+                yield self._here(task)
+
     def _here(self, task: T) -> R | Refusal:
         try:
             return self.function(task)
@@ -162,9 +190,9 @@ class FilmPool(Generic[T, R]):
 class _Run(Generic[T, R]):
     """One list of tasks on its way through a pool: a thread keeps the workers busy while the caller uses results."""
 
-    def __init__(self, pool: FilmPool[T, R], tasks: Iterable[T], workers: list[_Worker]) -> None:
+    def __init__(self, pool: FilmPool[T, R], tasks: Iterable[T | _NotYet], workers: list[_Worker]) -> None:
         self.pool = pool
-        self.source: Iterator[T] = iter(tasks)
+        self.source: Iterator[T | _NotYet] = iter(tasks)
         self.workers = workers
         self.again: deque[_Chunk] = deque()
         self.begun = 0
@@ -175,7 +203,7 @@ class _Run(Generic[T, R]):
         self.error: BaseException | None = None
         self.changed = threading.Condition()
         self.wake_receiver, self.wake_sender = multiprocessing.Pipe(duplex=False)
-        self.waits_for_caller = False
+        self.waits_for_caller = self.woken = False
         self.thread = threading.Thread(target=self._serve, name="film pool", daemon=True)
         self.thread.start()
 
@@ -202,13 +230,22 @@ class _Run(Generic[T, R]):
             self.stopping = True
             self._wake()
         self.thread.join()
-        self.wake_sender.close()
-        self.wake_receiver.close()
+        with self.changed:
+            self.wake_sender.close()
+            self.wake_receiver.close()
         return self.workers
+
+    def poke(self) -> None:
+        """Ask the source of tasks again."""
+        with self.changed:
+            if not self.stopping:
+                self._wake()
 
     def _wake(self) -> None:
         self.waits_for_caller = False
-        self.wake_sender.send_bytes(b"")
+        if not self.woken:
+            self.woken = True
+            self.wake_sender.send_bytes(b"")
 
     def _serve(self) -> None:
         if hasattr(signal, "pthread_sigmask"):  # processes started by this thread inherit what it does not hear
@@ -264,12 +301,25 @@ class _Run(Generic[T, R]):
             self.waits_for_caller = room < 1
         if self.exhausted or room < 1:
             return None
-        tasks = list(islice(self.source, min(self.pool.chunk, room)))
-        self.exhausted = len(tasks) < min(self.pool.chunk, room)
+        tasks = self._take(min(self.pool.chunk, room))
         if not tasks:
             return None
         self.begun += len(tasks)
         return _Chunk(self.begun - len(tasks), tasks)
+
+    def _take(self, most: int) -> list[T]:
+        """Take tasks from the source: fewer where it has no more, or no more for now."""
+        tasks: list[T] = []
+        while len(tasks) < most:
+            try:
+                task = next(self.source)
+            except StopIteration:
+                self.exhausted = True
+                break
+            if task is NOT_YET:
+                break
+            tasks.append(task)
+        return tasks
 
     def _receive(self) -> None:
         """Wait until a worker says something, dies or runs out of time, or the caller makes room."""
@@ -278,7 +328,9 @@ class _Run(Generic[T, R]):
         timeout = None if soonest is None else max(0.0, soonest - time.monotonic())
         spoke = set(wait([self.wake_receiver, *(worker.results for worker in self.workers)], timeout))
         if self.wake_receiver in spoke:
-            self.wake_receiver.recv_bytes()
+            with self.changed:
+                self.wake_receiver.recv_bytes()
+                self.woken = False
         now = time.monotonic()
         for worker in list(self.workers):
             if worker.results in spoke:

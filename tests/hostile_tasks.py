@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.decoding import DecodeRequest, ReadFilm, film_task
+from pipelines.decoding import DecodeRequest, FilmJob, PictureJob, ReadFilm, Work, film_task
+from pipelines.film_slots import FilmSlots
 
 
 def misbehave(name: str) -> None:
@@ -53,7 +54,10 @@ def picture_task(number: int) -> NDArray[np.float32]:
     return np.full((512, 512), number, np.float32)
 
 
-def hostile_film_task(file: Path, *, request: DecodeRequest) -> ReadFilm:
+def hostile_film_task(
+    job: FilmJob | PictureJob, *, request: DecodeRequest, slots: FilmSlots | None = None
+) -> ReadFilm | Work:
     """Read a film as inference does, unless its name says otherwise."""
-    misbehave(file.name)
-    return film_task(file, request=request)
+    if isinstance(job, FilmJob):
+        misbehave(job.file.name)
+    return film_task(job, request=request, slots=slots)

@@ -46,6 +46,7 @@ SCHEMA: Final = pa.schema(
         pa.field("colour_converted", pa.bool_()),  # stored in colour, read as grey
         # What turned the stored matrix upright, as an EXIF orientation, 1 to 8 (1: nothing). Pictures are upright.
         pa.field("orientation", pa.int64()),
+        pa.field("duplicate_of", pa.string()),  # image_id of the run's first film with the very same picture
     ]
 )
 """Probabilities, flags and triage columns are null where status is not ok, or where the model has no such output.
@@ -57,6 +58,14 @@ COLUMNS: Final = tuple(SCHEMA.names)
 
 HEATMAP_FOLDER: Final = "heatmaps"
 """Folder of ``cxr predict --heatmaps``, inside the predictions folder."""
+
+
+def maps_file(image_id: str) -> str:
+    """Name of a film's maps as numbers: NumPy's ``.npy``, float32 ``[F, h, w]`` cell probabilities.
+
+    Findings are in the order of the model; cells tile the network's square input.
+    """
+    return heatmap_file(image_id, "maps").removesuffix("png") + "npy"
 
 
 def heatmap_file(image_id: str, layer: str) -> str:

@@ -1,42 +1,19 @@
-"""Films → tensors, in this process or in workers: whatever happens to one film stays with that film."""
+"""Films that were read → one batch of tensors."""
 
-import hashlib
-from collections.abc import Generator, Sequence
-from contextlib import closing
-from dataclasses import dataclass
-from functools import partial
-from itertools import islice
-from pathlib import Path
-from typing import Final
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from pipelines.decoding import DecodedFilm, DecodeRequest, ReadFilm, decode_film, file_state, film_task, read_film
-from pipelines.film_pool import FilmPool, Refusal
+from pipelines.decoding import DecodedFilm, DecodeRequest, FilmJob, ReadFilm, Work, film_task
+from pipelines.film_files import FilmFile, file_state
+from pipelines.film_pool import Refusal
+from pipelines.film_slots import FilmSlots
 from pipelines.imaging import FilmFacts, Placement, Quality
-from pipelines.system import usable_cores
-
-__all__ = [
-    "PART_FILMS",
-    "DecodeRequest",
-    "DecodedBatch",
-    "DecodedFilm",
-    "Refusal",
-    "batch_ranges",
-    "decode_batch",
-    "decode_film",
-    "default_workers",
-    "file_state",
-    "part_ranges",
-    "read_film",
-    "states_digest",
-    "stream_batches",
-]
-
-PART_FILMS: Final = 128
-"""Films per part. Batches never cross a part's end, so a continued run forms the batches an uninterrupted one does."""
+from pipelines.inference.table import PICTURE_DIGEST
 
 
 @dataclass(slots=True)
@@ -59,91 +36,98 @@ class DecodedBatch:
     """``[k]``."""
     features: Tensor
     """``[k, 261]`` float64; ``[k, 0]`` where not asked for."""
-    pictures: list[Tensor]
-    """``[k]`` of uint8 ``[h, w]``; empty where not asked for."""
+    digests: list[str | None]
+    """``[k]`` of the square inputs."""
+    pictures: list["FilmPicture"] = field(default_factory=list)
+    """``[k]``; empty where not asked for."""
+    work: Work = Work(0.0, 0.0)
+    """What reading them took."""
 
-    def pin_memory(self) -> "DecodedBatch":
-        """Move the images to page-locked memory for copies to a GPU."""
-        self.images = self.images.pin_memory()
-        return self
+
+@dataclass(frozen=True, slots=True)
+class FilmPicture:
+    """Where a film's picture is."""
+
+    shape: tuple[int, int]
+    slot: int | None = None
+    pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]] | None = None
+    """uint8 ``[h, w]``, where it lies in no slot."""
 
 
-def decode_batch(files: Sequence[Path], positions: range, request: DecodeRequest) -> DecodedBatch:
+def decode_batch(files: Sequence[FilmFile], positions: range, request: DecodeRequest) -> DecodedBatch:
     """Decode consecutive films into one batch, in this process."""
-    with FilmPool(partial(film_task, request=request), workers=0) as pool:
-        return _batch(positions, files, list(pool.map(files)), request)
+    answers = []
+    for file in files:
+        answer = film_task(FilmJob(file), request=request)
+        assert isinstance(answer, ReadFilm)
+        answers.append(answer)
+    return assemble(positions, files, answers, request)
 
 
-def _batch(
-    positions: range, files: Sequence[Path], answers: Sequence[ReadFilm | Refusal], request: DecodeRequest
+def assemble(
+    positions: range,
+    files: Sequence[FilmFile],
+    answers: Sequence[ReadFilm | Refusal],
+    request: DecodeRequest,
+    slots: FilmSlots | None = None,
+    first_slot: int = 0,
 ) -> DecodedBatch:
+    """Put the answers for consecutive films together.
+
+    Args:
+        positions: which inputs of the run these are.
+        files: ``[n]``.
+        answers: ``[n]`` of `film_task`, or what the pool says of a film that ended its process.
+        request: what was wanted of each film.
+        slots: where the pixels lie, if not in the answers. The batch's images may be these very bytes.
+        first_slot: slot of the first film; the others follow.
+    """
     # A film that ended its process said nothing of its file before.
     read = [
         ReadFilm(file_state(file), answer) if isinstance(answer, Refusal) else answer
         for file, answer in zip(files, answers, strict=True)
     ]
-    outcomes = [film.outcome for film in read]
-    films = [outcome for outcome in outcomes if isinstance(outcome, DecodedFilm)]
-    size = request.size
-    squares = np.stack([film.square for film in films]) if films else np.empty((0, size, size), np.float32)
+    usable = [(place, film.outcome) for place, film in enumerate(read) if isinstance(film.outcome, DecodedFilm)]
+    films = [film for _, film in usable]
     features = [film.features for film in films if film.features is not None]
     return DecodedBatch(
         positions=positions,
         states=[film.state for film in read],
-        refusals=[outcome if isinstance(outcome, Refusal) else None for outcome in outcomes],
-        images=torch.from_numpy(squares)[:, None],
+        refusals=[film.outcome if isinstance(film.outcome, Refusal) else None for film in read],
+        images=_images(usable, len(read), request.size, slots, first_slot),
         placements=[film.placement for film in films],
         qualities=[film.quality for film in films],
         facts=[film.facts for film in films],
         features=torch.from_numpy(np.stack(features)) if features else torch.empty(len(films), 0, dtype=torch.float64),
-        pictures=[torch.from_numpy(film.picture) for film in films if film.picture is not None],
+        digests=[read[place].digest for place, _ in usable],
+        pictures=[_picture(read[place], film, first_slot + place) for place, film in usable]
+        if request.picture_side
+        else [],
+        work=Work(sum(film.work.processor for film in read), sum(film.work.waiting for film in read)),
     )
 
 
-def states_digest(states: Sequence[str]) -> str:
-    """Digest of the states of consecutive files."""
-    return hashlib.sha256("\n".join(states).encode()).hexdigest()
+def add_digests(rows: Sequence[dict[str, Any]], batch: DecodedBatch) -> None:
+    """Add the picture's digest to the row of each film that was read."""
+    digests = iter(batch.digests)
+    for row, refusal in zip(rows, batch.refusals, strict=True):
+        row[PICTURE_DIGEST] = None if refusal else next(digests)
 
 
-def part_ranges(films: int) -> list[range]:
-    """Split a run into parts of `PART_FILMS` inputs; the last may be shorter."""
-    return [range(start, min(start + PART_FILMS, films)) for start in range(0, films, PART_FILMS)]
+def _images(
+    usable: Sequence[tuple[int, DecodedFilm]], count: int, size: int, slots: FilmSlots | None, first: int
+) -> Tensor:
+    if slots is None:
+        squares = np.stack([film.square for _, film in usable]) if usable else np.empty((0, size, size), np.float32)
+    else:
+        squares = slots.squares[first : first + count]
+        if len(usable) < count:
+            squares = squares[[place for place, _ in usable]]
+    return torch.from_numpy(squares)[:, None]
 
 
-def batch_ranges(part: range, batch_size: int) -> list[range]:
-    """Split a part into batches; the last may be shorter."""
-    return [range(start, min(start + batch_size, part.stop)) for start in range(part.start, part.stop, batch_size)]
-
-
-def stream_batches(
-    files: Sequence[Path], batches: Sequence[range], request: DecodeRequest, *, workers: int, pin: bool
-) -> Generator[DecodedBatch, None, None]:
-    """Decode batches in order, ahead of whoever consumes them.
-
-    Args:
-        files: all films of the run.
-        batches: which of them, batch by batch.
-        request: what is wanted of each film.
-        workers: decoding processes; each film then has a limit of time and memory, and one that ends its process costs
-            one refusal. 0 decodes in this process, where nothing holds a film back.
-        pin: page-locked memory, for copies to a GPU.
-
-    Raises:
-        CxrError: no decoding process can be started.
-    """
-    films = sum(len(positions) for positions in batches)
-    largest = max((len(positions) for positions in batches), default=0)
-    ahead = 2 * workers + 2 * largest
-    with FilmPool(partial(film_task, request=request), workers=min(workers, films), ahead=ahead) as pool:
-        answers = pool.map(files[position] for positions in batches for position in positions)
-        with closing(answers):
-            for positions in batches:
-                chosen = [files[position] for position in positions]
-                batch = _batch(positions, chosen, list(islice(answers, len(positions))), request)
-                yield batch.pin_memory() if pin else batch
-
-
-def default_workers(device_type: str) -> int:
-    """Return the number of decoding processes: all cores beside a GPU, half of them beside a network on the CPU."""
-    cores = usable_cores()
-    return cores if device_type != "cpu" else max(1, cores // 2)
+def _picture(read: ReadFilm, film: DecodedFilm, slot: int) -> FilmPicture:
+    if read.picture_shape is not None:
+        return FilmPicture(read.picture_shape, slot=slot)
+    assert film.picture is not None
+    return FilmPicture((film.picture.shape[0], film.picture.shape[1]), pixels=film.picture)

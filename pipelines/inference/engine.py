@@ -2,37 +2,41 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
+from numpy.typing import NDArray
 
-from models.explain import enlarge_maps
 from pipelines.errors import CxrError
 from pipelines.evaluation.predictions import HEATMAP_FOLDER
-from pipelines.inference.decode import (
-    DecodedBatch,
-    batch_ranges,
-    default_workers,
-    file_state,
-    part_ranges,
-    states_digest,
-    stream_batches,
+from pipelines.inference.folder_lock import locked
+from pipelines.inference.inputs import InputList, text_of
+from pipelines.inference.ledger import Ledger, current_states, part_ranges, states_digest
+from pipelines.inference.local import LocalRun, default_workers
+from pipelines.inference.outputs import (
+    CSV_FILE,
+    DIGESTS_FILE,
+    PARTS_FOLDER,
+    RUN_FILE,
+    TABLE_FILE,
+    read_json,
+    write_json,
 )
-from pipelines.inference.heatmaps import PICTURE_SIDE, write_pictures
-from pipelines.inference.inputs import FilmInput, InputList, text_of
-from pipelines.inference.outputs import CSV_FILE, PARTS_FOLDER, RUN_FILE, TABLE_FILE, read_json, write_json
-from pipelines.inference.plan import Plan, close_folder, make_plan, open_folder
-from pipelines.inference.predictor import Predictor, ScoredBatch
+from pipelines.inference.plan import close_folder, make_plan, open_folder
+from pipelines.inference.predictor import Predictor
 from pipelines.inference.run_record import describe_run
-from pipelines.inference.table import part_file, read_part, write_part, write_tables
+from pipelines.inference.shards import Shard
+from pipelines.inference.table import write_tables
+from pipelines.inference.usage import Usage
+from pipelines.system import replacing
 
 Progress = Callable[[int, int], None]
 """Called with (films done, films in all)."""
+Engine = Literal["local", "ray"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,13 @@ class RunSummary:
     """Duration of this call."""
     skipped: Mapping[str, int]
     """Entries of the folders that were not taken as films, by kind."""
+    duplicates: int = 0
+    """Films with the very picture of an earlier one."""
+    usage: str | None = None
+    """Where the time went, and what would make it shorter."""
     already_complete: bool = False
+    stopped_at: int | None = None
+    """Films done when the run was asked to stop before its end; there are no tables then."""
 
     @property
     def failed(self) -> int:
@@ -60,10 +70,17 @@ class RunSummary:
 
     def lines(self) -> list[str]:
         """What an operator wants to know when the run is over."""
+        if self.stopped_at is not None:
+            return [
+                f"stopped: {self.stopped_at:,} of {self.films:,} films are done and kept in {text_of(self.out)}",
+                "run the same command again to go on",
+            ]
         text = [f"{self.films:,} films: {self.ok:,} scored, {self.rejected:,} rejected, {self.error:,} unreadable"]
         if self.by_reason:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.by_reason.items())
             text.append(f"without a score: {reasons} (see the reason and detail columns)")
+        if self.duplicates:
+            text.append(f"{self.duplicates:,} have the very picture of an earlier film (see duplicate_of)")
         if self.skipped:
             entries = ", ".join(f"{count:,} {kind}" for kind, count in self.skipped.items())
             text.append(f"not taken as films: {entries}")
@@ -74,6 +91,8 @@ class RunSummary:
             earlier = f", {kept:,} were finished before" if kept else ""
             rate = self.computed / self.seconds
             text.append(f"{self.computed:,} films in {self.seconds:.1f} s ({rate:.1f} per second){earlier}")
+        if self.usage:
+            text.append(self.usage)
         text.append(f"wrote {text_of(self.out / TABLE_FILE)}, {CSV_FILE} and {RUN_FILE}")
         return text
 
@@ -84,215 +103,237 @@ def predict_films(
     out: Path,
     *,
     device: str = "auto",
+    backend: str = "auto",
     precision: str = "auto",
+    compile: bool = False,  # noqa: A002  torch's own word
     batch_size: int | None = None,
     workers: int | None = None,
+    streams: int | None = None,
     heatmaps: bool = False,
     restart: bool = False,
+    shard: Shard | None = None,
+    engine: Engine = "local",
     progress: Progress | None = None,
+    announce: Callable[[str], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> RunSummary:
     """Score films and write ``predictions.parquet``, ``predictions.csv`` and ``run.json``.
 
-    Work is kept in parts of 128 films. Interrupted (Ctrl-C, SIGKILL) and called again with the same arguments, it goes
-    on with the parts that are missing, and on the same machine ends with the same bytes as if it had never stopped
-    (another processor rounds the last digits differently). Called on a complete folder it does nothing. Parts whose
-    files changed on disk in between are done again.
+    Finished batches are kept as they come. Interrupted (Ctrl-C, SIGKILL, a power failure) and called again with the
+    same arguments, it goes on with what is missing, and on the same machine ends with the same bytes as if it had never
+    stopped (another processor rounds the last digits differently). Called on a complete folder it does nothing. Films
+    whose files changed on disk in between are done again.
 
     Args:
         inputs: from `pipelines.inference.inputs.collect_inputs`.
         package: folder of a model package.
-        out: folder for the outputs.
+        out: folder for the outputs; with a shard, of all shards, each of which has a folder in it.
         device: see `Predictor`.
+        backend: see `Predictor`.
         precision: see `Predictor`.
+        compile: see `Predictor`.
         batch_size: see `Predictor`.
-        workers: decoding processes, None chooses from the machine. A film that crashes one, or takes longer than a
-            minute, costs one row; 0 decodes in this process, without that protection. Changes no score. A script needs
+        workers: reading processes, None chooses from the machine. A film that crashes one, or takes longer than a
+            minute, costs one row; 0 reads in this process, without that protection. Changes no score. A script needs
             the usual ``if __name__ == "__main__":``.
+        streams: batches that go through the network side by side, None chooses from the machine. Changes no score.
         heatmaps: also write pictures of every usable film and its maps.
         restart: throw away what an earlier run left in `out`.
+        shard: do only this share of the parts, in a folder of its own inside `out`.
+        engine: ``local``, or ``ray`` for the machines of a Ray cluster.
         progress: called after each batch.
+        announce: is told how the machine is going to be used, before the first film.
+        stop: asked between batches; once true, what is under way is finished and kept, and the run ends.
 
     Raises:
         PackageError: the model cannot be used.
-        CxrError: the folder holds another run (and what differs), cannot be written, or no decoding process starts.
+        CxrError: the folder holds another run (and what differs) or is being written by one, cannot be written, or no
+            reading process starts.
     """
     started = time.perf_counter()
     if workers is not None and workers < 0:
         raise CxrError(f"workers must be at least 0, got {workers}")
-    predictor = Predictor.from_package(package, device=device, batch_size=batch_size, precision=precision)
-    plan = make_plan(inputs.films, predictor, heatmaps=heatmaps)
-    if open_folder(out, plan, restart=restart) == "complete":
-        return _summary_of_complete(out, inputs, started)
-    workers = default_workers(predictor.device.type) if workers is None else workers
-    try:
-        run = _Run(inputs.films, predictor, plan, out, heatmaps=heatmaps)
-        computed = run.finish_parts(workers, progress)
-        write_tables(run.read_parts(), out / TABLE_FILE, out / CSV_FILE)
-        counts, seconds = run.counts(), time.perf_counter() - started
-        record = describe_run(
-            inputs,
-            predictor,
-            plan,
-            counts,
-            workers=workers,
-            computed=computed,
-            seconds=seconds,
-            files=run.files_digest(),
-        )
-        write_json(out / RUN_FILE, record)
-        close_folder(out)
-    except OSError as error:
-        what = error.strerror or type(error).__name__
-        raise CxrError(
-            f"{text_of(out)}: the run stopped ({what}); what is finished is kept: run the same command again"
-        ) from error
-    return _summary(out, inputs, counts, computed=computed, seconds=seconds)
+    predictor = Predictor.from_package(
+        package,
+        device=device,
+        precision=precision,
+        compile=compile,
+        batch_size=batch_size,
+        streams=streams,
+    )
+    folder = out / shard.folder if shard else out
+    if folder.exists() and not folder.is_dir():
+        raise CxrError(f"{text_of(folder)}: expected a folder for the predictions, found a file")
+    with locked(folder):
+        run = _Run(inputs, predictor, folder, heatmaps=heatmaps, shard=shard, started=started)
+        if run.open(restart=restart) == "complete":
+            return run.summary_of_complete()
+        workers = default_workers() if workers is None else workers
+        try:
+            return run.finish(engine, workers, progress=progress, announce=announce, stop=stop)
+        except OSError as error:
+            what = error.strerror or type(error).__name__
+            raise CxrError(
+                f"{text_of(folder)}: the run stopped ({what}); what is finished is kept: run the same command again"
+            ) from error
 
 
 class _Run:
-    """One plan being carried out in one folder."""
+    """One plan being carried out in one folder, which nobody else writes into."""
 
     def __init__(
-        self, films: Sequence[FilmInput], predictor: Predictor, plan: Plan, out: Path, *, heatmaps: bool
+        self,
+        inputs: InputList,
+        predictor: Predictor,
+        folder: Path,
+        *,
+        heatmaps: bool,
+        shard: Shard | None,
+        started: float,
     ) -> None:
-        self.films = films
-        self.predictor = predictor
-        self.plan_digest = plan.digest
-        self.parts_folder = out / PARTS_FOLDER
-        self.pictures = out / HEATMAP_FOLDER if heatmaps else None
-        self.parts = part_ranges(len(films))
-        self.part_states = [""] * len(self.parts)
-        """By part: digest of its files when they were read."""
-        self.done = 0
+        self.inputs, self.predictor, self.folder, self.shard, self.started = inputs, predictor, folder, shard, started
+        self.plan = make_plan(inputs.films, predictor, heatmaps=heatmaps, shard=shard)
+        self.pictures = folder / HEATMAP_FOLDER if heatmaps else None
+        whole = part_ranges(len(inputs.films))
+        self.parts = [whole[number] for number in shard.parts(len(whole))] if shard else whole
+        self.films = sum(map(len, self.parts))
 
-    def finish_parts(self, workers: int, progress: Progress | None) -> int:
-        """Do the parts that are not there yet; return how many films that were."""
-        pending = [number for number in range(len(self.parts)) if not self._is_done(number)]
+    def open(self, *, restart: bool) -> str:
+        """Make the folder ready; say whether there is anything to do."""
+        return open_folder(self.folder, self.plan, restart=restart)
+
+    def finish(
+        self,
+        engine: Engine,
+        workers: int,
+        *,
+        progress: Progress | None,
+        announce: Callable[[str], None] | None,
+        stop: Callable[[], bool],
+    ) -> RunSummary:
+        """Do what is not done yet; write the tables."""
         if self.pictures:
             self.pictures.mkdir(exist_ok=True)
-        computed = sum(len(self.parts[number]) for number in pending)
-        self.done = len(self.films) - computed
-        stream = stream_batches(
-            [film.file for film in self.films],
-            [batch for number in pending for batch in batch_ranges(self.parts[number], self.predictor.batch_size)],
-            self.predictor.request(picture_side=PICTURE_SIDE if self.pictures else None),
-            workers=workers,
-            pin=self.predictor.device.type == "cuda",
+        ledger = Ledger(
+            self.folder / PARTS_FOLDER,
+            self.inputs.films,
+            self.parts,
+            batch_size=self.predictor.batch_size,
+            plan=self.plan.digest,
         )
-        with closing(stream):
-            for number in pending:
-                self._finish_part(number, stream, progress)
-        return computed
 
-    def _finish_part(self, number: int, stream: Iterator[DecodedBatch], progress: Progress | None) -> None:
-        rows: list[dict[str, Any]] = []
-        states: list[str] = []
-        while len(rows) < len(self.parts[number]):
-            batch = next(stream)
-            rows += self._score(batch).rows
-            states += batch.states
-            self.done += len(batch.positions)
+        def record(batch: range, rows: list[dict[str, Any]], states: list[str]) -> None:
+            ledger.record(batch, rows, states)
             if progress:
-                progress(self.done, len(self.films))
-        self.part_states[number] = states_digest(states)
-        write_part(part_file(self.parts_folder, number), rows, self._marks(number))
+                progress(ledger.done, self.films)
 
-    def read_parts(self) -> Iterator[pa.Table]:
-        """Yield the tables of all parts in order."""
-        for number, part in enumerate(self.parts):
-            table = read_part(part_file(self.parts_folder, number), rows=len(part), marks=self._marks(number))
-            if table is None:
-                raise CxrError(
-                    f"{text_of(part_file(self.parts_folder, number))}: changed while the run was going on; "
-                    "run the same command again, one run at a time"
-                )
-            yield table
+        if announce:
+            announce(f"{self.predictor.describe()}, {workers} reading processes")
+        with closing(ledger):
+            usage = self._compute(engine, ledger.pending(), workers, record, stop)
+        if ledger.done < self.films:
+            return self._summary({}, ledger.computed, stopped_at=ledger.done)
+        return self._close(ledger, workers, usage)
 
-    def counts(self) -> dict[str, Any]:
-        """Count rows by status and reason."""
-        status: Counter[str] = Counter()
-        reasons: Counter[str] = Counter()
-        for table in self.read_parts():
-            status.update(table["status"].to_pylist())
-            reasons.update(reason for reason in table["reason"].to_pylist() if reason is not None)
-        return {
-            "inputs": len(self.films),
-            "ok": status["ok"],
-            "rejected": status["rejected"],
-            "error": status["error"],
-            "by_reason": dict(sorted(reasons.items())),
-        }
+    def _compute(
+        self,
+        engine: Engine,
+        batches: Iterator[list[range]],
+        workers: int,
+        record: Callable[[range, list[dict[str, Any]], list[str]], None],
+        stop: Callable[[], bool],
+    ) -> Usage:
+        return LocalRun(
+            self.inputs.films,
+            batches,
+            self.predictor,
+            workers=min(workers, self.films),
+            record=record,
+            pictures=self.pictures,
+            stop=stop,
+        ).run()
 
-    def files_digest(self) -> str:
-        """Digest of all files as they were when they were read."""
-        return states_digest(self.part_states)
-
-    def _is_done(self, number: int) -> bool:
-        part = self.parts[number]
-        path = part_file(self.parts_folder, number)
-        if not path.is_file():
-            return False
-        self.part_states[number] = current_states(self.films[part.start : part.stop])
-        return read_part(path, rows=len(part), marks=self._marks(number)) is not None
-
-    def _marks(self, number: int) -> dict[str, str]:
-        return {"plan": self.plan_digest, "files": self.part_states[number]}
-
-    def _score(self, batch: DecodedBatch) -> ScoredBatch:
-        films = self.films[batch.positions.start : batch.positions.stop]
-        scored = self.predictor.score(batch, [film.image_id for film in films], [film.path for film in films])
-        if self.pictures:
-            self._write_pictures(self.pictures, batch, scored)
-        return scored
-
-    def _write_pictures(self, folder: Path, batch: DecodedBatch, scored: ScoredBatch) -> None:
-        read = [row for row, refusal in zip(scored.rows, batch.refusals, strict=True) if refusal is None]
-        for film, row in enumerate(read):
-            if row["status"] != "ok":  # read, and refused by the network
-                continue
-            # One film at a time: all maps of a large batch at input size would not fit small machines.
-            enlarged = np.clip(enlarge_maps(scored.maps[film : film + 1], self.predictor.size)[0], 0.0, 1.0)
-            maps = dict(zip(self.predictor.findings, enlarged, strict=True))
-            write_pictures(folder, row, batch.pictures[film].numpy(), maps, batch.placements[film])
-
-
-def current_states(films: Sequence[FilmInput]) -> str:
-    """Digest of the files of one part as they are now."""
-    return states_digest([file_state(film.file) for film in films])
-
-
-def _summary_of_complete(out: Path, inputs: InputList, started: float) -> RunSummary:
-    films = inputs.films
-    record = read_json(out / RUN_FILE) or {}
-    now = states_digest([current_states(films[part.start : part.stop]) for part in part_ranges(len(films))])
-    if record.get("files_digest") != now:
-        raise CxrError(
-            f"{text_of(out)}: this run is complete, but files of its films changed on disk since (size or time of "
-            "change, or they vanished); choose another folder, or restart (--restart)"
+    def _close(self, ledger: Ledger, workers: int, usage: Usage) -> RunSummary:
+        digests = write_tables(ledger.tables, self.folder / TABLE_FILE, self.folder / CSV_FILE)
+        if self.shard:
+            _save_digests(self.folder / DIGESTS_FILE, digests)
+        counts, seconds = _counts(ledger, digests), time.perf_counter() - self.started
+        record = describe_run(
+            self.inputs,
+            self.predictor,
+            self.plan,
+            counts,
+            workers=workers,
+            computed=ledger.computed,
+            seconds=seconds,
+            files=ledger.files_digest(),
+            usage=usage,
         )
-    close_folder(out)
-    seconds = time.perf_counter() - started
-    return _summary(out, inputs, record["counts"], computed=0, seconds=seconds, already_complete=True)
+        write_json(self.folder / RUN_FILE, record)
+        close_folder(self.folder)
+        line = usage.line(seconds, self.predictor) if ledger.computed else None
+        return self._summary(counts, ledger.computed, usage=line)
+
+    def summary_of_complete(self) -> RunSummary:
+        """Say what the finished run in the folder found.
+
+        Raises:
+            CxrError: its films' files changed since.
+        """
+        record = read_json(self.folder / RUN_FILE) or {}
+        now = states_digest([current_states(self.inputs.films, part) for part in self.parts])
+        if record.get("files_digest") != now:
+            raise CxrError(
+                f"{text_of(self.folder)}: this run is complete, but files of its films changed on disk since (size or "
+                "time of change, or they vanished); choose another folder, or restart (--restart)"
+            )
+        close_folder(self.folder)
+        return self._summary(record["counts"], 0, already_complete=True)
+
+    def _summary(
+        self,
+        counts: Mapping[str, Any],
+        computed: int,
+        *,
+        usage: str | None = None,
+        already_complete: bool = False,
+        stopped_at: int | None = None,
+    ) -> RunSummary:
+        return RunSummary(
+            out=self.folder,
+            films=self.films,
+            ok=counts.get("ok", 0),
+            rejected=counts.get("rejected", 0),
+            error=counts.get("error", 0),
+            by_reason=counts.get("by_reason", {}),
+            duplicates=counts.get("duplicates", 0),
+            computed=computed,
+            seconds=time.perf_counter() - self.started,
+            skipped=dict(sum((Counter(source.skipped) for source in self.inputs.sources), Counter())),
+            usage=usage,
+            already_complete=already_complete,
+            stopped_at=stopped_at,
+        )
 
 
-def _summary(
-    out: Path,
-    inputs: InputList,
-    counts: Mapping[str, Any],
-    *,
-    computed: int,
-    seconds: float,
-    already_complete: bool = False,
-) -> RunSummary:
-    return RunSummary(
-        out=out,
-        films=counts["inputs"],
-        ok=counts["ok"],
-        rejected=counts["rejected"],
-        error=counts["error"],
-        by_reason=counts["by_reason"],
-        computed=computed,
-        seconds=seconds,
-        skipped=dict(sum((Counter(source.skipped) for source in inputs.sources), Counter())),
-        already_complete=already_complete,
-    )
+def _counts(ledger: Ledger, digests: NDArray[np.uint64]) -> dict[str, Any]:
+    """Count rows by status and reason."""
+    status: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    for table in ledger.tables():
+        status.update(table["status"].to_pylist())
+        reasons.update(reason for reason in table["reason"].to_pylist() if reason is not None)
+    pictures = digests[digests != 0]
+    return {
+        "inputs": ledger.total,
+        "ok": status["ok"],
+        "rejected": status["rejected"],
+        "error": status["error"],
+        "by_reason": dict(sorted(reasons.items())),
+        "duplicates": int(pictures.size - np.unique(pictures).size),
+    }
+
+
+def _save_digests(path: Path, digests: NDArray[np.uint64]) -> None:
+    with replacing(path, durable=True, sole_writer=True) as temporary, temporary.open("wb") as stream:
+        np.save(stream, digests, allow_pickle=False)

@@ -13,10 +13,12 @@ TABLE_FILE: Final = "predictions.parquet"
 CSV_FILE: Final = "predictions.csv"
 RUN_FILE: Final = "run.json"
 PLAN_FILE: Final = "plan.json"
+DIGESTS_FILE: Final = "picture_digests.npy"
+"""Of a shard: uint64, one for each row; 0 where the film was not usable. Merging finds duplicates with it."""
 PARTS_FOLDER: Final = "parts"
 PLAN_SCHEMA: Final = "cxr-triage/plan/1"
 
-OUTPUT_FILES: Final = (TABLE_FILE, CSV_FILE, RUN_FILE, PLAN_FILE)
+OUTPUT_FILES: Final = (TABLE_FILE, CSV_FILE, RUN_FILE, PLAN_FILE, DIGESTS_FILE)
 OUTPUT_FOLDERS: Final = (HEATMAP_FOLDER, PARTS_FOLDER)
 
 

@@ -11,10 +11,11 @@ from typing import Any, Final, Literal
 from pipelines.errors import CxrError
 from pipelines.evaluation.predictions import HEATMAP_FOLDER
 from pipelines.evaluation.run_record import RUN_SCHEMA
-from pipelines.inference.decode import PART_FILMS
 from pipelines.inference.inputs import FilmInput, text_of
+from pipelines.inference.ledger import PART_FILMS
 from pipelines.inference.outputs import (
     CSV_FILE,
+    DIGESTS_FILE,
     OUTPUT_FILES,
     PARTS_FOLDER,
     PLAN_FILE,
@@ -25,6 +26,7 @@ from pipelines.inference.outputs import (
     write_json,
 )
 from pipelines.inference.predictor import Predictor
+from pipelines.inference.shards import Shard
 from pipelines.version import code_version, package_versions
 
 _DECIDING: Final = ("torch", "torchvision", "pydicom", "numpy")
@@ -57,8 +59,8 @@ class Plan:
         return json_digest(self.to_json())
 
 
-def make_plan(films: Sequence[FilmInput], predictor: Predictor, *, heatmaps: bool) -> Plan:
-    """Return the plan of a run over these films."""
+def make_plan(films: Sequence[FilmInput], predictor: Predictor, *, heatmaps: bool, shard: Shard | None = None) -> Plan:
+    """Return the plan of a run over these films, or of one shard of it."""
     package = predictor.package
     versions = package_versions()
     rule_out = {key: dict(point) for key, point in package.rule_out_points.items()}
@@ -71,9 +73,10 @@ def make_plan(films: Sequence[FilmInput], predictor: Predictor, *, heatmaps: boo
         }
         # Named only where there are any, so that folders from before they existed keep their plan.
         | ({"rule_out_points": json_digest(rule_out)} if rule_out else {}),
-        inputs={"films": len(films), "digest": list_digest(films)},
+        inputs={"films": len(films), "digest": list_digest(films)} | ({"shard": str(shard)} if shard else {}),
         settings={
             "device": predictor.device.type,
+            "backend": predictor.runtime.backend,
             "precision": predictor.precision,
             "batch_size": predictor.batch_size,
             "part_films": PART_FILMS,
@@ -154,7 +157,7 @@ def _begin(out: Path, plan: Plan, *, clean: bool, known: bool) -> FolderState:
     write_json(out / PLAN_FILE, plan.to_json())
     # From here on the folder is the new plan's: killed now, the next run goes on with it.
     if clean:
-        for name in (RUN_FILE, TABLE_FILE, CSV_FILE):
+        for name in (RUN_FILE, TABLE_FILE, CSV_FILE, DIGESTS_FILE):
             (out / name).unlink(missing_ok=True)
         if (out / HEATMAP_FOLDER).is_dir():
             shutil.rmtree(out / HEATMAP_FOLDER)

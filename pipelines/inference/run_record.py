@@ -15,6 +15,7 @@ from pipelines.inference.inputs import InputList
 from pipelines.inference.plan import Plan
 from pipelines.inference.predictor import Predictor
 from pipelines.inference.triage import RULE
+from pipelines.inference.usage import Usage
 from pipelines.version import code_version, package_versions
 
 NOTICE = "Research software, not a medical device: not for diagnosis, and not for deciding who is seen first."
@@ -30,6 +31,7 @@ def describe_run(
     computed: int,
     seconds: float,
     files: str,
+    usage: Usage,
 ) -> dict[str, Any]:
     """Return the record of a finished run.
 
@@ -42,6 +44,7 @@ def describe_run(
         computed: films scored by the call that finished the run.
         seconds: duration of that call.
         files: digest of the sizes and times of change of the films' files.
+        usage: where that call's time went.
     """
     package = predictor.package
     return {
@@ -61,7 +64,12 @@ def describe_run(
         "files_digest": files,
         "manifest_digest": inputs.manifest_digest,
         "counts": dict(counts),
-        "settings": {**plan.settings, "device": str(predictor.device), "workers": workers},
+        "settings": {
+            **plan.settings,
+            "device": str(predictor.device),
+            "workers": workers,
+            "streams": predictor.streams,
+        },
         "plan": plan.to_json(),
         "code_version": code_version(),
         "versions": package_versions(),
@@ -69,6 +77,7 @@ def describe_run(
         "films_computed": computed,
         "seconds": round(seconds, 3),
         "films_per_second": round(computed / seconds, 3) if computed else None,
+        "usage": usage.to_json() if computed else None,
     }
 
 

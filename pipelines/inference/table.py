@@ -1,25 +1,37 @@
 """The predictions table on disk: parts while the run lasts, one Parquet file and one CSV when it is done."""
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from pipelines.evaluation.predictions import COLUMNS, SCHEMA
 from pipelines.system import replacing
 
+PICTURE_DIGEST: Final = "picture_digest"
+"""Column of parts: 16 hexadecimal digits of the network's input, null where there was none."""
+_PART_SCHEMA: Final = SCHEMA.append(pa.field(PICTURE_DIGEST, pa.string()))
+_NO_DIGEST: Final = 0
 _PARTS_PER_ROW_GROUP: Final = 64
-_FREE_TEXT: Final = ("image_id", "path", "detail")
+_FREE_TEXT: Final = ("image_id", "path", "detail", "duplicate_of")
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
 
 
-def to_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+def to_table(rows: Sequence[Mapping[str, Any]], schema: pa.Schema = SCHEMA) -> pa.Table:
     """Rows of the predictions table as Arrow; what a row does not have is null."""
-    return pa.Table.from_pylist([dict(row) for row in rows], schema=SCHEMA)
+    return pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+
+
+def whole_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Rows of a whole run, with their picture digests, as the predictions table."""
+    part = to_table(rows, _PART_SCHEMA)
+    return next(_without_digests([part], picture_digests([part])))
 
 
 def part_file(folder: Path, number: int) -> Path:
@@ -30,7 +42,7 @@ def part_file(folder: Path, number: int) -> Path:
 def write_part(path: Path, rows: Sequence[Mapping[str, Any]], marks: Mapping[str, str]) -> None:
     """Write one part, with marks that say which work it belongs to."""
     with replacing(path, durable=True, sole_writer=True) as temporary:
-        pq.write_table(to_table(rows).replace_schema_metadata(dict(marks)), temporary)
+        pq.write_table(to_table(rows, _PART_SCHEMA).replace_schema_metadata(dict(marks)), temporary)
 
 
 def read_part(path: Path, *, rows: int, marks: Mapping[str, str]) -> pa.Table | None:
@@ -42,18 +54,83 @@ def read_part(path: Path, *, rows: int, marks: Mapping[str, str]) -> pa.Table | 
     except (OSError, pa.ArrowException):
         return None
     found = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
-    if found != dict(marks) or table.num_rows != rows or not table.schema.equals(SCHEMA):
+    if found != dict(marks) or table.num_rows != rows or not table.schema.equals(_PART_SCHEMA):
         return None
     return table.replace_schema_metadata(None)
 
 
-def write_tables(parts: Iterable[pa.Table], parquet: Path, spreadsheet: Path) -> None:
+def picture_digests(parts: Iterable[pa.Table]) -> NDArray[np.uint64]:
+    """Return ``[n]`` the picture digests of all rows; 0 where there is none."""
+    found = [
+        np.fromiter((int(text, 16) if text else _NO_DIGEST for text in part[PICTURE_DIGEST].to_pylist()), np.uint64)
+        for part in parts
+    ]
+    return np.concatenate(found) if found else np.empty(0, np.uint64)
+
+
+class Duplicates:
+    """Finds rows whose picture an earlier row has.
+
+    Args:
+        digests: ``[n]`` of all rows that the table will have, in any order; 0 for none.
+    """
+
+    def __init__(self, digests: NDArray[np.uint64]) -> None:
+        values, counts = np.unique(digests, return_counts=True)
+        self._first: dict[int, str | None] = dict.fromkeys(values[(counts > 1) & (values != _NO_DIGEST)].tolist())
+        self.count = 0
+
+    def name(self, image_ids: Sequence[str], digests: Sequence[int]) -> list[str | None]:
+        """Return for each of the next rows, in the table's order, the id of the first row with the same picture."""
+        names: list[str | None] = []
+        for image_id, digest in zip(image_ids, digests, strict=True):
+            first = self._first.get(digest)
+            if first is None and digest in self._first:
+                self._first[digest] = image_id
+            names.append(first)
+        self.count += len(names) - names.count(None)
+        return names
+
+
+def write_tables(parts: Callable[[], Iterable[pa.Table]], parquet: Path, spreadsheet: Path) -> NDArray[np.uint64]:
     """Join parts into the final tables; their bytes depend on the rows alone.
 
     The CSV holds the same rows: numbers with every digit, null as an empty cell, booleans as ``true`` and ``false``.
     A text that a spreadsheet might take for a formula (or that starts with an apostrophe) gets one apostrophe in front.
+
+    Args:
+        parts: gives the tables of all parts in order, each time it is called.
+        parquet: the table.
+        spreadsheet: the same as CSV.
+
+    Returns:
+        ``[n]`` the picture digests of all rows.
     """
-    remaining = iter(parts)
+    digests = picture_digests(parts())
+    write_rows(_without_digests(parts(), digests), parquet, spreadsheet)
+    return digests
+
+
+def _without_digests(parts: Iterable[pa.Table], digests: NDArray[np.uint64]) -> Iterator[pa.Table]:
+    duplicates, begin = Duplicates(digests), 0
+    for part in parts:
+        end = begin + part.num_rows
+        names = duplicates.name(part["image_id"].to_pylist(), digests[begin:end].tolist())
+        table = part.drop_columns(PICTURE_DIGEST)
+        place = table.schema.get_field_index("duplicate_of")
+        yield table.set_column(place, table.schema.field(place), pa.array(names, pa.string()))
+        begin = end
+
+
+def write_rows(tables: Iterable[pa.Table], parquet: Path, spreadsheet: Path) -> None:
+    """Write the final tables from tables of one part each, in order.
+
+    Args:
+        tables: of the predictions table's schema.
+        parquet: the table.
+        spreadsheet: the same as CSV.
+    """
+    remaining = iter(tables)
     with (
         replacing(parquet, durable=True, sole_writer=True) as first,
         replacing(spreadsheet, durable=True, sole_writer=True) as second,

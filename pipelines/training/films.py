@@ -23,9 +23,9 @@ from torch.nn import functional
 from torch.utils.data import Sampler
 
 from pipelines.config import TrainConfig
+from pipelines.decoding import DecodeRequest, read_film
 from pipelines.errors import ManifestError, UnreadableImage
 from pipelines.imaging import IntendedUse, Orientation, Placement, read_radiograph
-from pipelines.inference.decode import DecodeRequest, read_film
 from pipelines.manifest import guard_splits, manifest_digest, read_manifest, union_manifests
 
 _FULL_CELL: Final = 0.4

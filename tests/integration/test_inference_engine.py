@@ -18,14 +18,16 @@ import torch
 from models.explain import map_peaks
 from models.package import save_package
 from pipelines import decoding
+from pipelines.decoding import DecodeRequest, decode_film
 from pipelines.errors import CxrError, PackageError, Reason
 from pipelines.evaluation.control import ControlModel, thumbnail_features
-from pipelines.evaluation.predictions import COLUMNS, heatmap_file
+from pipelines.evaluation.predictions import COLUMNS, heatmap_file, maps_file
 from pipelines.evaluation.tables import read_predictions
 from pipelines.evaluation.thresholds.operating_point import lock_operating_point
+from pipelines.film_pool import Refusal
 from pipelines.imaging import Placement, read_radiograph, to_square
-from pipelines.inference import Predictor, collect_inputs, decode, engine, predict_films
-from pipelines.inference.decode import PART_FILMS, DecodeRequest, Refusal, decode_film
+from pipelines.inference import Predictor, collect_inputs, engine, predict_films
+from pipelines.inference.ledger import PART_FILMS
 from tests.hostile_tasks import hostile_film_task
 from tests.inference_films import SIZE, mixed_folder, tiny_package, write_dicom, write_png
 
@@ -124,6 +126,8 @@ def test_every_input_is_a_row_in_order(mixed, package, tmp_path):
     assert table.loc[table["status"] != "ok", "detail"].notna().all()
     assert scored["p_tb"].nunique() == len(scored) - 1  # film1 is there twice
     twice = scored.set_index("image_id").loc[["film1.png", "study/copy of film1.png"]].drop(columns="path")
+    assert twice.pop("duplicate_of").tolist() == [None, "film1.png"]
+    assert table["duplicate_of"].notna().sum() == summary.duplicates == 1
     pd.testing.assert_series_equal(twice.iloc[0], twice.iloc[1], check_names=False, rtol=1e-5)
 
 
@@ -166,12 +170,15 @@ def test_run_json_says_what_made_the_table(mixed, package, tmp_path):
     }
     assert record["settings"] == {
         "device": "cpu",
+        "backend": "torch",
         "precision": "fp32",
         "batch_size": 8,
         "part_films": 128,
         "heatmaps": False,
         "workers": 0,
+        "streams": Predictor.from_package(package).streams,
     }
+    assert sum(record["usage"]["shares"].values()) == pytest.approx(1, abs=1e-3)
     assert record["manifest_digest"] is None
     assert record["films_per_second"] > 0
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*TABLES, "run.json"])
@@ -220,11 +227,10 @@ def test_stopped_at_any_part_and_continued_gives_the_same_bytes(many, package, t
     for films in (16, 128, 144, 288, 300):
         out = tmp_path / str(films)
         with pytest.raises(StoppedError):
-            run(many, package, out, batch_size=16, progress=stop_after(films))
+            run(many, package, out, batch_size=16, streams=1, progress=stop_after(films))
         assert not any((out / name).exists() for name in (*TABLES, "run.json"))
         continued = run(many, package, out, batch_size=16)
-        # The part in which it was stopped is done again; the finished ones are not.
-        assert continued.computed == 300 - (films - 1) // PART_FILMS * PART_FILMS
+        assert continued.computed == 300 - films
         assert contents(out) == contents(tmp_path / "whole")
         assert sorted(path.name for path in out.iterdir()) == sorted([*TABLES, "run.json"])
 
@@ -269,7 +275,7 @@ def test_another_run_is_refused_with_what_changed(many, package, tmp_path):
     with pytest.raises(CxrError, match=r"inputs.films was 300, is 2\. Make"):
         predict_films(some, package, out, batch_size=16, workers=0)
     kept = sorted(path.name for path in (out / "parts").iterdir())
-    assert kept == ["part-00000.parquet"]
+    assert kept == ["part-00000.parquet", "part-00001.journal"]
     restarted = predict_films(some, package, out, batch_size=16, workers=0, restart=True)
     assert (restarted.films, restarted.computed) == (2, 2)
 
@@ -298,10 +304,12 @@ def test_film_changed_between_two_calls(many, package, tmp_path):
     films = tmp_path / "films"
     shutil.copytree(many, films)
     with pytest.raises(StoppedError):
-        run(films, package, tmp_path / "out", batch_size=16, progress=stop_after(290))
+        run(films, package, tmp_path / "out", batch_size=16, streams=1, progress=stop_after(288))
     write_png(films / "film3.png", 77, 90, 80)
+    write_png(films / "film270.png", 76, 90, 80)
     continued = run(films, package, tmp_path / "out", batch_size=16)
-    assert continued.computed == 300 - PART_FILMS  # of the two finished parts, the one with the changed film is redone
+    # What is done again: the part of the one, the batch of the other, which lies in a part that was not whole.
+    assert continued.computed == PART_FILMS + 16 + (300 - 288)
     run(films, package, tmp_path / "fresh", batch_size=16)
     assert contents(tmp_path / "out") == contents(tmp_path / "fresh")
     write_png(films / "film4.png", 78, 90, 80)
@@ -324,7 +332,7 @@ def test_broken_part_is_done_again(many, package, tmp_path):
         run(many, package, tmp_path / "out", batch_size=16, progress=stop_after(300))
     part = tmp_path / "out" / "parts" / "part-00001.parquet"
     part.write_bytes(part.read_bytes()[:100])
-    assert run(many, package, tmp_path / "out", batch_size=16).computed == 300 - PART_FILMS
+    assert run(many, package, tmp_path / "out", batch_size=16).computed == PART_FILMS
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
@@ -350,7 +358,7 @@ def test_film_that_crashes_its_worker_costs_one_row(many, package, tmp_path, mon
     films = tmp_path / "films"
     shutil.copytree(many, films)
     shutil.copy(films / "film0.png", films / "film150segfault.png")
-    monkeypatch.setattr(decode, "film_task", hostile_film_task)
+    monkeypatch.setattr(decoding, "film_task", hostile_film_task)
     summary = run(films, package, tmp_path / "out", batch_size=1, workers=2)
     assert summary.by_reason == {"decoder_crashed": 1, "not_an_image": 8}
     run(many, package, tmp_path / "without", batch_size=1)
@@ -364,13 +372,13 @@ def test_film_that_crashes_its_worker_costs_one_row(many, package, tmp_path, mon
 
 
 def test_processes_that_cannot_start_are_one_sentence(mixed, package, tmp_path, monkeypatch):
-    def unknown_elsewhere(file, *, request):
+    def unknown_elsewhere(job, *, request, slots):
         raise AssertionError
 
     unknown_elsewhere.__qualname__ = unknown_elsewhere.__name__ = "nothing"
-    monkeypatch.setattr(decode, "nothing", unknown_elsewhere, raising=False)
-    unknown_elsewhere.__module__ = decode.__name__
-    monkeypatch.setattr(decode, "film_task", unknown_elsewhere)
+    monkeypatch.setattr(engine, "nothing", unknown_elsewhere, raising=False)
+    unknown_elsewhere.__module__ = engine.__name__
+    monkeypatch.setattr(decoding, "film_task", unknown_elsewhere)
     with pytest.raises(CxrError, match="no process that reads films can be started"):
         run(mixed, package, tmp_path, workers=1)
 
@@ -391,6 +399,13 @@ def test_heatmaps_of_every_usable_film(mixed, package, tmp_path):
     table = pd.read_parquet(tmp_path / "with" / "predictions.parquet")
     usable = table.loc[table["status"] == "ok", "image_id"]
     expected = {heatmap_file(image_id, layer) for image_id in usable for layer in ("film", "tb", "nodule")}
+    expected |= {maps_file(image_id) for image_id in usable}
+    run(mixed, package, tmp_path / "elsewhere", heatmaps=True, workers=2)
+    for name in expected:
+        assert (tmp_path / "elsewhere/heatmaps" / name).read_bytes() == (tmp_path / "with/heatmaps" / name).read_bytes()
+    cells = np.load(tmp_path / "with" / "heatmaps" / maps_file("film3.png"))
+    assert cells.shape == (2, 4, 4)
+    assert ((cells > 0) & (cells < 1)).all()
     assert {path.name for path in (tmp_path / "with" / "heatmaps").iterdir()} == expected
 
 

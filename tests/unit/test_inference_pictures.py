@@ -5,9 +5,11 @@ import pytest
 import torch
 from PIL import Image
 
-from pipelines.evaluation.predictions import heatmap_file
+from models.explain import enlarge_maps
+from pipelines.evaluation.predictions import heatmap_file, maps_file
+from pipelines.heatmaps import enlarged, film_part, lay_over, write_pictures
 from pipelines.imaging import Orientation, Placement, to_longest, to_square
-from pipelines.inference.heatmaps import film_part, lay_over, write_pictures
+from pipelines.inference.picture_jobs import film_maps
 from pipelines.inference.placement import stored_peaks
 
 SHAPES = [(300, 300), (400, 250), (250, 400), (1000, 130)]
@@ -82,12 +84,13 @@ def test_overlay_leaves_the_film_alone_where_the_map_is_zero():
 
 def test_peak_is_marked_only_where_flagged(tmp_path):
     picture = np.full((512, 256), 90, np.uint8)
-    maps = {"tb": np.zeros((64, 64), np.float32), "nodule": np.zeros((64, 64), np.float32)}
     row = {"image_id": "a/b", "flag_tb": True, "peak_x_tb": 500.0, "peak_y_tb": 1000.0, "flag_nodule": False}
-    write_pictures(tmp_path, row, picture, maps, Placement.fit(2000, 1000, 64))
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
-        heatmap_file("a/b", layer) for layer in ("film", "tb", "nodule")
-    )
+    cells = np.zeros((2, 8, 8), np.float32)
+    place = Placement.fit(2000, 1000, 64)
+    write_pictures(film_maps(tmp_path, row, cells, ("tb", "nodule"), place), picture)
+    names = [heatmap_file("a/b", layer) for layer in ("film", "tb", "nodule")] + [maps_file("a/b")]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+    np.testing.assert_array_equal(np.load(tmp_path / maps_file("a/b")), cells)
     film, tb, nodule = (
         np.asarray(Image.open(tmp_path / heatmap_file("a/b", layer)).convert("RGB"))
         for layer in ("film", "tb", "nodule")
@@ -96,3 +99,9 @@ def test_peak_is_marked_only_where_flagged(tmp_path):
     np.testing.assert_array_equal(nodule, film)
     y, x = np.nonzero((tb != film).any(axis=2))
     np.testing.assert_allclose(((x.min() + x.max()) / 2, (y.min() + y.max()) / 2), (128, 256), atol=0.5)
+
+
+def test_maps_are_enlarged_as_pytorch_does():
+    logits = torch.randn(1, 1, 7, 5, generator=torch.Generator().manual_seed(1))
+    ours = enlarged(torch.sigmoid(logits[0, 0]).numpy(), 64)
+    np.testing.assert_allclose(ours, enlarge_maps(logits, 64)[0, 0], atol=1e-5)

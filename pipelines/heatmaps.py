@@ -1,8 +1,11 @@
-"""Pictures for people: each film, and the film with one finding's map laid over it."""
+"""Pictures for people: each film, the film with one finding's map laid over it, and the maps as numbers.
+
+Processes that read films write them; no torch here.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
@@ -10,12 +13,9 @@ from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from pipelines.evaluation.predictions import heatmap_file
 from pipelines.imaging import Placement
 from pipelines.system import replacing
 
-PICTURE_SIDE: Final = 512
-"""Longer side of every picture in pixels."""
 MAX_OPACITY: Final = 0.6
 """Of a map cell with probability 1; less where the probability is less, so that the film stays readable."""
 # Dark to bright like the probability, in steps that every kind of colour vision tells apart; its black end is left out
@@ -23,31 +23,54 @@ MAX_OPACITY: Final = 0.6
 _COLOURS: Final = (colormaps["inferno"](np.linspace(0.35, 1.0, 256))[:, :3] * 255.0).astype(np.float32)
 _RING: Final = 9
 """Radius of the peak's ring in picture pixels."""
+_FASTEST: Final = 1
+"""zlib's fastest level: a film's noise compresses hardly better at the others, which take many times as long."""
 
 
-def write_pictures(
-    folder: Path,
-    row: Mapping[str, Any],
-    picture: NDArray[np.uint8],
-    maps: Mapping[str, NDArray[np.float32]],
-    place: Placement,
-) -> None:
-    """Write a film's pictures under the names that `heatmap_file` gives.
+class FilmMaps(NamedTuple):
+    """What the network says of one film, on its way to pictures."""
+
+    film: Path
+    """File of the film's picture."""
+    overlays: tuple[Path, ...]
+    """``[F]`` files of the film with each finding's map laid over it."""
+    numbers: Path
+    """File (NumPy's .npy) of the maps."""
+    cells: NDArray[np.float32]
+    """``[F, h, w]`` cell probabilities on the network's square input."""
+    place: Placement
+    """Where the film lies in that square."""
+    peaks: Mapping[int, tuple[float, float]]
+    """By number of a flagged finding: where its map peaks, x and y in stored pixels."""
+
+
+def write_pictures(maps: FilmMaps, picture: NDArray[np.uint8]) -> None:
+    """Write a film's pictures and maps.
 
     Args:
-        folder: the heat-map folder; exists.
-        row: the film's row of the predictions table.
+        maps: what to show and where to write it; the folder exists.
         picture: the film ``[h, w]``.
-        maps: by finding, cell probabilities ``[size, size]`` on the network's square input.
-        place: where the film lies in that square.
     """
-    _write_png(folder / heatmap_file(row["image_id"], "film"), Image.fromarray(picture))
-    for finding, probabilities in maps.items():
-        overlay = Image.fromarray(lay_over(picture, film_part(probabilities, place, picture.shape)))
-        if row.get(f"flag_{finding}"):
-            x, y = place.to_picture(row[f"peak_x_{finding}"], row[f"peak_y_{finding}"], picture.shape)
-            _mark(overlay, x, y)
-        _write_png(folder / heatmap_file(row["image_id"], finding), overlay)
+    _write_png(maps.film, Image.fromarray(picture))
+    for number, file in enumerate(maps.overlays):
+        probabilities = enlarged(maps.cells[number], maps.place.size)
+        overlay = Image.fromarray(lay_over(picture, film_part(probabilities, maps.place, picture.shape)))
+        if number in maps.peaks:
+            _mark(overlay, *maps.place.to_picture(*maps.peaks[number], picture.shape))
+        _write_png(file, overlay)
+    with replacing(maps.numbers, sole_writer=True) as temporary, temporary.open("wb") as stream:
+        np.save(stream, maps.cells, allow_pickle=False)
+
+
+def enlarged(cells: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """Return a map ``[size, size]`` in [0, 1], interpolated bilinearly between cell centres.
+
+    Args:
+        cells: ``[h, w]`` cell probabilities.
+        size: side of the square input in pixels.
+    """
+    large = cv2.resize(cells, (size, size), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(np.clip(large, 0.0, 1.0), dtype=np.float32)
 
 
 def film_part(probabilities: NDArray[np.float32], place: Placement, shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -91,4 +114,4 @@ def _mark(overlay: Image.Image, x: float, y: float) -> None:
 def _write_png(path: Path, image: Image.Image) -> None:
     # Not waited for: a table part that needs these pictures is only written, and waited for, after them.
     with replacing(path, sole_writer=True) as temporary:
-        image.save(temporary, format="PNG")
+        image.save(temporary, format="PNG", compress_level=_FASTEST)
