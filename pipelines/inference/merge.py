@@ -96,9 +96,10 @@ def merge_shards(out: Path, *, restart: bool = False, progress: Progress | None 
             record = _join(out, folders, progress)
         except OSError as error:
             what = error.strerror or type(error).__name__
+            where = f", {text_of(error.filename)}" if error.filename else ""
             raise CxrError(
-                f"{text_of(out)}: joining the shards stopped ({what}); they are as they were: run the same command "
-                "again"
+                f"{text_of(out)}: joining the shards stopped ({what}{where}); they are as they were: run the same "
+                "command again"
             ) from error
     return _summary(out, folders, record, started)
 
@@ -131,10 +132,19 @@ def _join(out: Path, folders: Sequence[ShardFolder], progress: Progress | None) 
     if stage.is_dir():
         shutil.rmtree(stage)
     stage.mkdir()
-    digests = np.concatenate([folder.digests() for folder in folders])
+    try:
+        record = _make(stage, out, folders, progress)
+    except (CxrError, OSError):
+        shutil.rmtree(stage, ignore_errors=True)  # a full disk needs the room
+        raise
+    _show(stage, out)
+    return record
+
+
+def _make(stage: Path, out: Path, folders: Sequence[ShardFolder], progress: Progress | None) -> dict[str, Any]:
     census = Census(folders)
     checked = census.check(rows_in_order(folders), progress)
-    duplicates = Duplicates(digests)
+    duplicates = Duplicates(np.concatenate([folder.digests() for folder in folders]))
     write_rows(_with_duplicates(checked, folders, duplicates), stage / TABLE_FILE, stage / CSV_FILE)
     for folder in folders:
         _link_pictures(folder.path / HEATMAP_FOLDER, stage / HEATMAP_FOLDER)
@@ -142,7 +152,6 @@ def _join(out: Path, folders: Sequence[ShardFolder], progress: Progress | None) 
     if [folder.record for folder in finished_shards(out)] != [folder.record for folder in folders]:
         raise CxrError(f"{text_of(out)}: shards changed while they were joined; run the same command again")
     write_json(stage / RUN_FILE, record)
-    _show(stage, out)
     return record
 
 

@@ -241,6 +241,7 @@ def test_full_disk_while_joining(shards, whole, monkeypatch):
         patched.setattr(merge, "write_rows", full)
         with pytest.raises(CxrError, match=r"stopped .No space left on device.; they are as they were: run the same"):
             merge_shards(shards)
+    assert not (shards / merge.STAGE).exists()
     merge_shards(shards)
     assert tables(shards) == tables(whole)
 
@@ -309,7 +310,7 @@ def test_shards_that_do_not_belong_together(changes, words, shards):
     with pytest.raises(CxrError, match=words) as refused:
         merge_shards(shards)
     assert "\n" not in str(refused.value)
-    assert not any((shards / name).exists() for name in (*TABLES, "run.json", ".lock"))
+    assert not any((shards / name).exists() for name in (*TABLES, "run.json", ".lock", merge.STAGE))
 
 
 def rewrite(shard: Path, change) -> None:
@@ -347,7 +348,7 @@ def test_every_film_exactly_once_and_in_order(change, words, shards):
     rewrite(shards / Shard(2, 3).folder, change)
     with pytest.raises(CxrError, match=words):
         merge_shards(shards)
-    assert not any((shards / name).exists() for name in (*TABLES, "run.json"))
+    assert not any((shards / name).exists() for name in (*TABLES, "run.json", merge.STAGE))
 
 
 def test_ids_with_one_hash_are_not_taken_for_one(shards, monkeypatch, whole):
