@@ -94,13 +94,16 @@ class Work(NamedTuple):
     """Seconds of waiting for the file: time that passed while nothing could be computed."""
 
 
+NO_WORK: Final = Work(0.0, 0.0)
+
+
 class ReadFilm(NamedTuple):
     """What is said of one film when it has been read."""
 
     state: str
     """`file_state` before it was read."""
     outcome: DecodedFilm | Refusal
-    work: Work = Work(0.0, 0.0)
+    work: Work = NO_WORK
     picture_shape: tuple[int, int] | None = None
     """Of a picture that lies in the job's slot; square and picture of the outcome are empty then."""
     digest: str | None = None

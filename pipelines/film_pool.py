@@ -29,7 +29,7 @@ from typing import Any, Final, Generic, TypeVar
 from pipelines.errors import CxrError, Reason
 from pipelines.film_worker import Failure, Refusal, out_of_memory, work
 
-__all__ = ["FILM_BYTES", "FILM_SECONDS", "NOT_YET", "FilmPool", "Refusal"]
+__all__ = ["FILM_BYTES", "FILM_SECONDS", "NOT_YET", "FilmPool", "NotYet", "Refusal"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -40,11 +40,13 @@ FILM_BYTES: Final = 4 << 30
 """Most memory for one film: 64 bytes for each of the 64 Mi pixels of the largest film that is read."""
 
 
-class _NotYet(Enum):
+class NotYet(Enum):
+    """The type of `NOT_YET`."""
+
     NOT_YET = "not yet"
 
 
-NOT_YET: Final = _NotYet.NOT_YET
+NOT_YET: Final = NotYet.NOT_YET
 """What an iterator of tasks gives while it has none but will have: it is asked again after `FilmPool.poke`."""
 
 _START_SECONDS: Final = 120.0
@@ -125,7 +127,7 @@ class FilmPool(Generic[T, R]):
         self._run: _Run[T, R] | None = None
         self._poked = threading.Event()
 
-    def map(self, tasks: Iterable[T | _NotYet]) -> Generator[R | Refusal, None, None]:
+    def map(self, tasks: Iterable[T | NotYet]) -> Generator[R | Refusal, None, None]:
         """Yield a result for each task, in order; tasks are taken from the iterable as they are needed.
 
         A task that crashed its worker gives `Refusal` decoder_crashed, one that took too long timed_out.
@@ -172,7 +174,7 @@ class FilmPool(Generic[T, R]):
         """End the workers."""
         self.close()
 
-    def _all_here(self, tasks: Iterable[T | _NotYet]) -> Generator[R | Refusal, None, None]:
+    def _all_here(self, tasks: Iterable[T | NotYet]) -> Generator[R | Refusal, None, None]:
         for task in tasks:
             if task is NOT_YET:
                 self._poked.wait()
@@ -190,9 +192,9 @@ class FilmPool(Generic[T, R]):
 class _Run(Generic[T, R]):
     """One list of tasks on its way through a pool: a thread keeps the workers busy while the caller uses results."""
 
-    def __init__(self, pool: FilmPool[T, R], tasks: Iterable[T | _NotYet], workers: list[_Worker]) -> None:
+    def __init__(self, pool: FilmPool[T, R], tasks: Iterable[T | NotYet], workers: list[_Worker]) -> None:
         self.pool = pool
-        self.source: Iterator[T | _NotYet] = iter(tasks)
+        self.source: Iterator[T | NotYet] = iter(tasks)
         self.workers = workers
         self.again: deque[_Chunk] = deque()
         self.begun = 0

@@ -8,12 +8,13 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli import comparing, data, model, planning, reading, reading_log, results, run
+from pipelines.cli import comparing, data, merging, model, planning, predicting, reading, reading_log, results, run
 from pipelines.cli.console import fail, interruptible, prepare, say
 from pipelines.errors import CxrError
 
 app = typer.Typer(
     name="cxr",
+    cls=merging.Verbs,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -30,7 +31,8 @@ app.command()(interruptible(data.phantom))
 app.command()(interruptible(data.datasets))
 app.add_typer(data.manifest_app, name="manifest")
 app.command()(interruptible(run.train))
-app.command()(interruptible(run.predict))
+app.command()(interruptible(predicting.predict))
+app.command(merging.MERGE_VERB)(interruptible(merging.merge))
 app.command()(interruptible(results.evaluate))
 app.command()(interruptible(comparing.compare))
 app.command()(interruptible(results.report))

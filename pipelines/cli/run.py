@@ -1,4 +1,4 @@
-"""Verbs that compute: ``demo``, ``train``, ``predict``."""
+"""Verbs that compute: ``demo``, ``train``."""
 
 from pathlib import Path
 from typing import Annotated
@@ -85,51 +85,3 @@ def train(
 def _print_epoch(epoch: int, epochs: int, metrics: dict[str, float]) -> None:
     shown = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
     note(f"epoch {epoch}/{epochs}  {shown}")
-
-
-def predict(
-    inputs: Annotated[list[Path], typer.Argument(help="Folders (searched recursively), films, or one manifest.")],
-    model: Annotated[str, typer.Option(help="Package folder, or models:/NAME@champion from the registry.")],
-    out: Annotated[Path, typer.Option(help="Folder for predictions.parquet, predictions.csv and run.json.")],
-    root: Annotated[
-        Path | None, typer.Option(help="Folder a manifest's paths are relative to; its own if left out.")
-    ] = None,
-    split: Annotated[str | None, typer.Option(help="Only this split of a manifest.")] = None,
-    heatmaps: Annotated[bool, typer.Option("--heatmaps", help="Write film and map pictures.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Films per forward pass.")] = None,
-    workers: Annotated[int | None, typer.Option(min=0, help="Processes that read films.")] = None,
-    restart: Annotated[bool, typer.Option("--restart", help="Throw away what an earlier run left in OUT.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
-    tracking_uri: Annotated[str | None, typer.Option(help="MLflow store that holds models:/ names.")] = None,
-) -> None:
-    """Score films: one row per input, whatever happened to it.
-
-    A film that cannot be read is a row with a reason, and the exit code is then 1. After an interruption the same
-    command goes on.
-
-    Example: `cxr predict films --model runs/phantom/package --out predictions --heatmaps`
-    """
-    from pipelines.inference import collect_inputs, predict_films, resolve_model
-
-    films = collect_inputs(inputs, root=root, split=split)
-    package = resolve_model(model, tracking_uri=tracking_uri)
-    if dry_run:
-        say(f"{len(films):,} films, model {package}, device {device}, into {out}")
-        return
-    with progress("films") as report:
-        summary = predict_films(
-            films,
-            package,
-            out,
-            device=device,
-            batch_size=batch_size,
-            workers=workers,
-            heatmaps=heatmaps,
-            restart=restart,
-            progress=report,
-        )
-    for line in summary.lines():
-        say(line)
-    if summary.failed:
-        raise typer.Exit(1)

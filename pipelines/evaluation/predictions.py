@@ -56,6 +56,8 @@ Tables written before the columns after ``model_id`` existed are read without th
 
 COLUMNS: Final = tuple(SCHEMA.names)
 
+WORKLIST_FILE: Final = "worklist.html"
+"""Page of ``cxr predict --html``, inside the predictions folder."""
 HEATMAP_FOLDER: Final = "heatmaps"
 """Folder of ``cxr predict --heatmaps``, inside the predictions folder."""
 

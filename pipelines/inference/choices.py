@@ -36,6 +36,11 @@ def choose_device(device: str) -> torch.device:
     return torch.device(device)
 
 
+def gpu_count() -> int:
+    """Return how many GPUs this process sees."""
+    return torch.cuda.device_count()
+
+
 def choose_precision(precision: str, device: torch.device) -> str:
     """Return fp32, bf16 or fp16.
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipelines.decoding import DecodedFilm, DecodeRequest, FilmJob, ReadFilm, Work, film_task
+from pipelines.decoding import NO_WORK, DecodedFilm, DecodeRequest, FilmJob, ReadFilm, Work, film_task
 from pipelines.film_files import FilmFile, file_state
 from pipelines.film_pool import Refusal
 from pipelines.film_slots import FilmSlots
@@ -40,7 +40,7 @@ class DecodedBatch:
     """``[k]`` of the square inputs."""
     pictures: list["FilmPicture"] = field(default_factory=list)
     """``[k]``; empty where not asked for."""
-    work: Work = Work(0.0, 0.0)
+    work: Work = NO_WORK
     """What reading them took."""
 
 

@@ -156,6 +156,7 @@ def predict_films(
     predictor = Predictor.from_package(
         package,
         device=device,
+        backend=backend,
         precision=precision,
         compile=compile,
         batch_size=batch_size,

@@ -135,9 +135,7 @@ class Ledger:
             path = self._part_file(number)
             table = read_part(path, rows=len(part), marks=self._marks(number))
             if table is None:
-                raise CxrError(
-                    f"{text_of(path)}: changed while the run was going on; run the same command again, one run at a time"
-                )
+                raise CxrError(f"{text_of(path)}: changed while the run was going on; run the same command again")
             yield table
 
     def files_digest(self) -> str:

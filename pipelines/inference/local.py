@@ -13,13 +13,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import psutil
 
 from pipelines import decoding
 from pipelines.decoding import PICTURE_SIDE, FilmJob, PictureJob, ReadFilm, Work
-from pipelines.film_pool import NOT_YET, FilmPool, Refusal
+from pipelines.film_pool import NOT_YET, FilmPool, NotYet, Refusal
 from pipelines.film_slots import FilmSlots, can_share
 from pipelines.inference.decode import assemble
 from pipelines.inference.inputs import FilmInput
@@ -62,7 +62,8 @@ class LocalRun:
 
     Args:
         films: all films of the run.
-        batches: which of them, batch by batch, group by group; asked for as there is room.
+        batches: which of them, batch by batch, group by group; asked for as there is room, from a thread of the run. An
+            empty group means that there is nothing for now: it is asked again after `poke`.
         predictor: scores them.
         workers: reading processes; 0 reads in this process, where nothing holds a film back.
         record: takes down what becomes of each batch.
@@ -83,7 +84,8 @@ class LocalRun:
     ) -> None:
         self.films, self.predictor, self.record, self.pictures, self.stop = films, predictor, record, pictures, stop
         self.usage = Usage()
-        self._batches = (batch for group in batches for batch in group)
+        self._groups = batches
+        self._group: deque[range] = deque()
         self._workers = workers
         self._lane_size = predictor.batch_size
         # One batch for each thread of the network, one waiting for each, and those being read.
@@ -99,6 +101,10 @@ class LocalRun:
         self._lock = threading.Lock()
         self._error: BaseException | None = None
         self._slots: FilmSlots | None = None
+
+    def poke(self) -> None:
+        """Have the batches asked again that gave an empty group, or `stop`; from any thread."""
+        self._pool.poke()
 
     def run(self) -> Usage:
         """Do all batches.
@@ -151,13 +157,26 @@ class LocalRun:
                 yield picture[1]
             elif lane is None:
                 yield NOT_YET
-            elif self.stop() or (positions := next(self._batches, None)) is None:
+            elif (positions := self._next_batch()) is None or positions is NOT_YET:
                 with self._lock:
                     self._free.append(lane)
-                break
+                if positions is None:
+                    break
+                yield NOT_YET
             else:
                 yield from self._film_jobs(_Batch(positions, lane))
         yield from self._last_pictures()
+
+    def _next_batch(self) -> range | Literal[NotYet.NOT_YET] | None:
+        """The next batch to begin; None where there are no more, or the run is to stop."""
+        if self.stop():
+            return None
+        if not self._group:
+            group = next(self._groups, None)
+            if group is None:
+                return None
+            self._group.extend(group)
+        return self._group.popleft() if self._group else NOT_YET
 
     def _film_jobs(self, batch: _Batch) -> Iterator[FilmJob]:
         with self._lock:

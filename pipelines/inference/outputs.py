@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from pipelines.evaluation.predictions import HEATMAP_FOLDER
+from pipelines.evaluation.predictions import HEATMAP_FOLDER, WORKLIST_FILE
 from pipelines.evaluation.run_record import RUN_SCHEMA
 from pipelines.system import replacing
 
@@ -18,7 +18,7 @@ DIGESTS_FILE: Final = "picture_digests.npy"
 PARTS_FOLDER: Final = "parts"
 PLAN_SCHEMA: Final = "cxr-triage/plan/1"
 
-OUTPUT_FILES: Final = (TABLE_FILE, CSV_FILE, RUN_FILE, PLAN_FILE, DIGESTS_FILE)
+OUTPUT_FILES: Final = (TABLE_FILE, CSV_FILE, RUN_FILE, PLAN_FILE, DIGESTS_FILE, WORKLIST_FILE)
 OUTPUT_FOLDERS: Final = (HEATMAP_FOLDER, PARTS_FOLDER)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from pipelines.errors import CxrError
-from pipelines.evaluation.predictions import HEATMAP_FOLDER
+from pipelines.evaluation.predictions import HEATMAP_FOLDER, WORKLIST_FILE
 from pipelines.evaluation.run_record import RUN_SCHEMA
 from pipelines.inference.inputs import FilmInput, text_of
 from pipelines.inference.ledger import PART_FILMS
@@ -76,7 +76,7 @@ def make_plan(films: Sequence[FilmInput], predictor: Predictor, *, heatmaps: boo
         inputs={"films": len(films), "digest": list_digest(films)} | ({"shard": str(shard)} if shard else {}),
         settings={
             "device": predictor.device.type,
-            "backend": predictor.runtime.backend,
+            "backend": predictor.backend,
             "precision": predictor.precision,
             "batch_size": predictor.batch_size,
             "part_films": PART_FILMS,
@@ -157,7 +157,7 @@ def _begin(out: Path, plan: Plan, *, clean: bool, known: bool) -> FolderState:
     write_json(out / PLAN_FILE, plan.to_json())
     # From here on the folder is the new plan's: killed now, the next run goes on with it.
     if clean:
-        for name in (RUN_FILE, TABLE_FILE, CSV_FILE, DIGESTS_FILE):
+        for name in (RUN_FILE, TABLE_FILE, CSV_FILE, DIGESTS_FILE, WORKLIST_FILE):
             (out / name).unlink(missing_ok=True)
         if (out / HEATMAP_FOLDER).is_dir():
             shutil.rmtree(out / HEATMAP_FOLDER)

@@ -4,6 +4,7 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,7 @@ def describe_run(
         "code_version": code_version(),
         "versions": package_versions(),
         "hardware": hardware(predictor.device),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "films_computed": computed,
         "seconds": round(seconds, 3),
         "films_per_second": round(computed / seconds, 3) if computed else None,

@@ -78,7 +78,8 @@ class Usage:
         names = {"network": "network", "reading": "reading and decoding", "pictures": "pictures", "idle": "idle"}
         parts = ", ".join(f"{names[name]} {share:.0%}" for name, share in shares.items() if share >= 0.005)
         start = max(0.0, seconds - self.wall)
-        return f"time of {usable_cores()} cores: {parts}; start and tables {start:.1f} s; {self._advice(shares, predictor)}"
+        advice = self._advice(shares, predictor)
+        return f"time of {usable_cores()} cores: {parts}; start and tables {start:.1f} s; {advice}"
 
     def _advice(self, shares: dict[str, float], predictor: Predictor) -> str:
         on_gpu = predictor.device.type != "cpu"
@@ -95,6 +96,6 @@ class Usage:
 
 
 def _faster_network(predictor: Predictor) -> str:
-    if predictor.runtime.backend == "torch" and predictor.precision == "fp32":
+    if predictor.backend == "torch" and predictor.precision == "fp32":
         return "a GPU, or an export that keeps the scores (cxr model export), would help"
     return "a GPU or more cores would help"

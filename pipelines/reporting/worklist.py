@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipelines.errors import PredictionsError
-from pipelines.evaluation.predictions import HEATMAP_FOLDER, TRIAGE_CLASSES, heatmap_file
+from pipelines.evaluation.predictions import HEATMAP_FOLDER, TRIAGE_CLASSES, WORKLIST_FILE, heatmap_file
 from pipelines.evaluation.tables import PredictionsTable, read_predictions
 from pipelines.evaluation.thresholds.operating_point import OperatingPoint
 from pipelines.reporting.words import plain
@@ -23,7 +23,6 @@ from pipelines.reporting.worklist_data import WorklistFilms, film_columns, score
 from pipelines.reporting.worklist_words import LANGUAGES, NO_VALUE, Words
 from pipelines.system import replace_text
 
-WORKLIST_FILE: Final = "worklist.html"
 STATIC_FILMS: Final = 200
 """Films in the plain table that browsers without JavaScript show."""
 _SCRIPTS: Final = ("worklist_model.js", "worklist_table.js", "worklist_detail.js", "worklist_page.js")
@@ -61,10 +60,20 @@ def write_worklist(folder: Path, *, language: str = "en") -> Path:
     table = read_predictions(folder)
     if table.run is None:
         raise PredictionsError(f"{folder}: no run.json in this folder, so its run is not finished.")
-    finished = datetime.datetime.fromtimestamp((folder / "run.json").stat().st_mtime).astimezone()
+    finished = _finished(table.run.get("finished"), folder / "run.json").astimezone()
     page = folder / WORKLIST_FILE
     replace_text(page, render_worklist(table, words, finished))
     return page
+
+
+def _finished(text: object, record: Path) -> datetime.datetime:
+    """When the run was over; records from before they said so were written then."""
+    if isinstance(text, str):
+        try:
+            return datetime.datetime.fromisoformat(text)
+        except ValueError:
+            raise PredictionsError(f"{record}: finished is {text!r}, expected a date and time in ISO 8601.") from None
+    return datetime.datetime.fromtimestamp(record.stat().st_mtime)
 
 
 def render_worklist(table: PredictionsTable, words: Words, finished: datetime.datetime) -> str:
@@ -73,7 +82,7 @@ def render_worklist(table: PredictionsTable, words: Words, finished: datetime.da
     Args:
         table: predictions with their ``run.json``.
         words: of the page's language.
-        finished: when ``run.json`` was written.
+        finished: when the run was over.
     """
     assert table.run is not None
     films = worklist_films(table)

@@ -1,0 +1,126 @@
+"""The verb ``predict``."""
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.cli.console import note, progress, say, until_interrupted
+
+INTERRUPTED = 130
+
+
+class EngineName(StrEnum):
+    """What spreads the work."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
+def predict(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT...",
+            help="Folders (searched recursively), films, or one manifest; s3://, gs://, https:// too.",
+        ),
+    ],
+    model: Annotated[str, typer.Option(help="Package folder, or models:/NAME@champion from the registry.")],
+    out: Annotated[Path, typer.Option(help="Folder for predictions.parquet, predictions.csv and run.json.")],
+    root: Annotated[
+        str | None, typer.Option(help="Folder or address a manifest's paths are relative to; its own if left out.")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Only this split of a manifest.")] = None,
+    heatmaps: Annotated[bool, typer.Option("--heatmaps", help="Write film and map pictures, and maps.")] = False,
+    html: Annotated[
+        bool, typer.Option("--html", help="Write worklist.html too; with --heatmaps it shows pictures.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    backend: Annotated[
+        str, typer.Option(help="auto (the fastest checked export of the package), torch, onnxruntime or openvino.")
+    ] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32, bf16, fp16 (GPU) or int8 (exports).")] = "auto",
+    compiled: Annotated[bool, typer.Option("--compile", help="Compile the network first (PyTorch).")] = False,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Films per forward pass.")] = None,
+    workers: Annotated[int | None, typer.Option(min=0, help="Processes that read films.")] = None,
+    streams: Annotated[int | None, typer.Option(min=1, help="Forward passes side by side.")] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            help="INDEX/COUNT from 0, such as 3/8: this share only; none: all. torchrun, SLURM and Kubernetes say it."
+        ),
+    ] = None,
+    engine: Annotated[
+        EngineName, typer.Option(help="local, or ray for the machines of a Ray cluster.")
+    ] = EngineName.LOCAL,
+    restart: Annotated[bool, typer.Option("--restart", help="Throw away what an earlier run left in OUT.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
+    tracking_uri: Annotated[str | None, typer.Option(help="MLflow store that holds models:/ names.")] = None,
+) -> None:
+    """Score films: one row per input, whatever happened to it.
+
+    A film that cannot be read is a row with a reason, and the exit code is then 1. After an interruption the
+    same command goes on; what is finished is not done again. Ctrl-C once finishes what is under way, twice stops.
+
+    Example: `cxr predict films --model runs/phantom/package --out predictions --heatmaps --html`
+    """
+    from pipelines.inference import collect_inputs, predict_films, resolve_model
+    from pipelines.inference.choices import gpu_count
+    from pipelines.inference.shards import choose_shard, local_device
+
+    share = choose_shard(shard, os.environ, out)
+    if share is not None:
+        note(share.line())
+    films = collect_inputs(inputs, root=root, split=split)
+    package = resolve_model(model, tracking_uri=tracking_uri)
+    if dry_run:
+        say(f"{len(films):,} films, model {package}, device {device}, into {out / share.folder if share else out}")
+        return
+    workers, streams = _beside_others(workers, streams)
+    with until_interrupted() as stop, progress("films") as report:
+        summary = predict_films(
+            films,
+            package,
+            out,
+            device=local_device(device, os.environ, gpu_count()),
+            backend=backend,
+            precision=precision,
+            compile=compiled,
+            batch_size=batch_size,
+            workers=workers,
+            streams=streams,
+            heatmaps=heatmaps,
+            restart=restart,
+            shard=share,
+            engine=engine.value,
+            progress=report,
+            announce=note,
+            stop=stop,
+        )
+    for line in summary.lines():
+        say(line)
+    if summary.stopped_at is not None:
+        raise typer.Exit(INTERRUPTED)
+    if html:
+        from pipelines.reporting.worklist import write_worklist
+
+        say(f"open {write_worklist(summary.out)}")
+    if summary.failed:
+        raise typer.Exit(1)
+
+
+def _beside_others(workers: int | None, streams: int | None) -> tuple[int | None, int | None]:
+    """Leave the other processes that torchrun started on this machine their share of its cores."""
+    from pipelines.inference.local import default_workers
+    from pipelines.inference.shards import processes_here
+    from pipelines.system import usable_cores
+
+    processes = processes_here(os.environ)
+    if processes == 1:
+        return workers, streams
+    return (
+        max(1, default_workers() // processes) if workers is None else workers,
+        max(1, usable_cores() // processes) if streams is None else streams,
+    )
