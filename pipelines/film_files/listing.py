@@ -8,8 +8,9 @@ from typing import Any, NamedTuple, TypeVar
 from pipelines.errors import CxrError, Reason
 from pipelines.film_files import remote
 from pipelines.film_files.address import Address, parse_address
+from pipelines.film_files.libraries import filesystem, library, run
 from pipelines.film_files.remote import FetchError, RemoteFilm, persistently
-from pipelines.film_files.stores import filesystem, library, refused, run, s3_call, s3_tag
+from pipelines.film_files.stores import refused, s3_call, s3_tag
 
 T = TypeVar("T")
 PAGE = 1000

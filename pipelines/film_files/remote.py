@@ -22,9 +22,9 @@ class Patience(NamedTuple):
     """How long a store is waited for, in seconds."""
 
     fetch: float = 45.0
-    """For one film with all attempts; it leaves a quarter of a film's minute for asking before and decoding after."""
-    ask: float = 10.0
-    """For the state of one film with all attempts."""
+    """For one film with all attempts; it leaves a quarter of a film's minute for asking and decoding."""
+    ask: float = 5.0
+    """For the state of one film with all attempts; it is asked before and after."""
     stall: float = 12.0
     """Longest silence within one attempt."""
     first_wait: float = 0.5
@@ -106,7 +106,7 @@ def fetched(film: RemoteFilm, seconds: float | None = None) -> Iterator[Path]:
         seconds: for all attempts; default: what one film may take.
 
     Raises:
-        UnreadableImage: missing, or unreadable_file with what went wrong on the last attempt.
+        UnreadableImage: missing, changed, too_large, or unreadable_file with what went wrong on the last attempt.
     """
     with contextlib.ExitStack() as stack:
         try:

@@ -1,8 +1,4 @@
-"""One attempt at a film that lies elsewhere: asked of an S3 store, a Google store or a web server, and checked.
-
-The libraries come with the extra ``remote`` (fsspec, with s3fs, gcsfs and aiohttp). They are imported on first use, and
-take credentials, proxies and endpoints from where they always do: the environment and fsspec's configuration files.
-"""
+"""One attempt at a film that lies elsewhere: asked of an S3 store, a Google store or a web server, and checked."""
 
 import asyncio
 import base64
@@ -16,8 +12,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, BinaryIO, Final, NamedTuple
 
-from pipelines.errors import CxrError, Reason
+from pipelines.errors import Reason
 from pipelines.film_files import remote
+from pipelines.film_files.libraries import filesystem, library, run
 from pipelines.film_files.remote import FetchError, RemoteFilm
 
 MAX_BYTES: Final = 1 << 30
@@ -41,43 +38,6 @@ class Answer(NamedTuple):
     """What the bytes are packed with: empty or ``gzip``."""
     read: Callable[[], Awaitable[bytes]]
     """Some more bytes; none at the end."""
-
-
-def library(name: str) -> Any:
-    """Import a library of the extra ``remote``.
-
-    Raises:
-        CxrError: it is not installed.
-    """
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        raise CxrError(
-            f"films at s3://, gs:// and https:// addresses need the library {name.partition('.')[0]}: "
-            "pip install 'cxr-triage[remote]'"
-        ) from None
-
-
-def run(store: Any, function: Callable[..., Awaitable[Any]], *args: object) -> Any:
-    """Run a coroutine on the thread that serves a file system of fsspec."""
-    return library("fsspec.asyn").sync(store.loop, function, *args)
-
-
-def filesystem(scheme: str) -> Any:
-    """Return fsspec's file system, which keeps its connections from film to film."""
-    fsspec = library("fsspec")
-    library({"s3": "s3fs", "gs": "gcsfs"}.get(scheme, "aiohttp"))
-    if scheme == "s3":
-        # One attempt each: how often and how long is decided for a film as a whole.
-        once = {
-            "retries": {"total_max_attempts": 1},
-            "connect_timeout": remote.PATIENCE.stall,
-            "read_timeout": remote.PATIENCE.stall,
-        }
-        return fsspec.filesystem("s3", config_kwargs=once, use_listings_cache=False)
-    if scheme == "gs":
-        return fsspec.filesystem("gs", use_listings_cache=False)
-    return fsspec.filesystem("http", client_kwargs={"trust_env": True})
 
 
 def fetch(film: RemoteFilm, sink: BinaryIO, seconds: float) -> None:
@@ -126,7 +86,7 @@ async def _receive(store: Any, film: RemoteFilm, sink: BinaryIO, seconds: float)
 def _expected(film: RemoteFilm, answer: Answer) -> int | None:
     """How many bytes must come; an answer that cannot be checked, or is about something else, is refused."""
     if film.version and answer.version and film.version != answer.version:
-        raise FetchError(Reason.UNREADABLE_FILE, "it changed after it was listed")
+        raise FetchError(Reason.CHANGED, "it changed after it was listed")
     if answer.encoding not in ("", "gzip"):
         raise FetchError(Reason.UNREADABLE_FILE, "its server packs it with a content encoding other than gzip")
     if answer.size is None and film.size is None and not answer.whole:
@@ -179,9 +139,9 @@ def refused(status: int, after: str | None = None, code: str = "") -> FetchError
     if status in (401, 403):
         return FetchError(Reason.UNREADABLE_FILE, f"its server denies access ({status})")
     if status == 412:
-        return FetchError(Reason.UNREADABLE_FILE, "it changed after it was listed")
+        return FetchError(Reason.CHANGED, "it changed after it was listed")
     wait = float(after) if after is not None and after.isdigit() else 0.0
-    shown = f"{status} {code}" if code.isalnum() else f"{status}"
+    shown = f"{status} {code}" if code.isalpha() else f"{status}"
     repeat = status in _TO_REPEAT or code in ("SlowDown", "RequestTimeout", "InternalError", "Throttling")
     return FetchError(Reason.UNREADABLE_FILE, f"its server answers {shown}", again=repeat, after=wait)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipelines.decoding import DecodedFilm, DecodeRequest, decode_film, film_task
+from pipelines.decoding import DecodedFilm, DecodeRequest, FilmJob, decode_film, film_task
 from pipelines.errors import CxrError, Reason, UnreadableImage
 from pipelines.film_files import RemoteFilm, file_state, listing, opened, remote
 from pipelines.film_pool import FilmPool
@@ -69,7 +69,7 @@ def web(films):
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    quick = remote.Patience(fetch=2.0, ask=1.0, stall=1.0, first_wait=0.02, longest_wait=0.1)
+    quick = remote.Patience(fetch=1.2, ask=1.0, stall=1.0, first_wait=0.02, longest_wait=0.1)
     monkeypatch.setattr(remote, "PATIENCE", quick)
 
 
@@ -215,12 +215,13 @@ def test_an_object_that_changes_or_vanishes_after_the_listing_is_noticed(store, 
     states = [file_state(film.file) for film in listed.films]
     put(store, bucket, film=films["b.dcm"])
     store.delete_object(Bucket=bucket, Key="other")
-    with pytest.raises(UnreadableImage, match="it changed after it was listed"):
+    with pytest.raises(UnreadableImage, match="it changed after it was listed") as caught:
         opened(changed).__enter__()
+    assert caught.value.reason is Reason.CHANGED
     with pytest.raises(UnreadableImage, match="there is no such file") as caught:
         opened(gone).__enter__()
     assert caught.value.reason is Reason.MISSING
-    assert file_state(collect_inputs([f"s3://{bucket}/film"]).films[0].file) not in states
+    assert file_state(collect_inputs([f"s3://{bucket}/film"]).films[0].file) != states[0]
     assert file_state(RemoteFilm(changed.url)) == file_state(collect_inputs([f"s3://{bucket}/"]).films[0].file)
 
 
@@ -255,7 +256,7 @@ def test_s3_that_fails_is_one_refusal(s3_of_web, films, manner, says):
 
 
 def decode_film_at(url: str):
-    return film_task(RemoteFilm(url), request=REQUEST).outcome
+    return film_task(FilmJob(RemoteFilm(url)), request=REQUEST).outcome
 
 
 def test_workers_fetch_and_decode_what_a_folder_gives(store, bucket, films, web, tmp_path):
@@ -267,7 +268,7 @@ def test_workers_fetch_and_decode_what_a_folder_gives(store, bucket, films, web,
     far = [film.file for film in collect_inputs([f"s3://{bucket}/", f"{web.url}/good/a.png?sig=1"]).films]
     far += [RemoteFilm(f"{web.url}/good/absent.png")]
     with FilmPool(partial(film_task, request=REQUEST), workers=1) as pool:
-        answers = list(pool.map(far))
+        answers = list(pool.map([FilmJob(file) for file in far]))
     outcomes = [answer.outcome for answer in answers]
     for file, outcome in zip([*near, near[0]], [*outcomes[:2], outcomes[3]], strict=True):
         here = decode_film(file, REQUEST)

@@ -1,6 +1,8 @@
 """Which films a run is over: order, ids, what is skipped, and what a user is told."""
 
+import hashlib
 import os
+import pickle
 import subprocess
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from pipelines.errors import CxrError
 from pipelines.inference.inputs import collect_inputs, natural_key, text_of
+from pipelines.inference.plan import list_digest
 from pipelines.manifest import manifest_digest, read_manifest
 from tests.inference_films import write_png
 
@@ -190,3 +193,61 @@ def test_nothing_to_do_is_one_sentence(tmp_path):
     rows = [{"image_id": "a", "path": "a", "dataset": "set", "split": "train"}]
     with pytest.raises(CxrError, match="no rows with split 'test'; its splits: train"):
         collect_inputs([write_manifest_csv(tmp_path / "m.csv", rows)], split="test")
+
+
+def test_a_list_is_small_and_makes_its_films_on_demand(tmp_path):
+    touch(*(tmp_path / f"batch{number % 3}" / f"1.2.840.113619.{number}.dcm" for number in range(300)))
+    films = collect_inputs([tmp_path, tmp_path / "batch0" / "1.2.840.113619.3.dcm"]).films
+    assert films.nbytes / len(films) < 120
+    everything = list(films)
+    assert len(everything) == len(films) == 301
+    assert [films[place] for place in (0, 299, 300, -1)] == [everything[place] for place in (0, 299, 300, -1)]
+    assert list(films[250:]) == everything[250:]
+    assert list(films[250:][10:60]) == everything[260:301]
+    assert list(films[5:5]) == list(films[9:3]) == []
+    assert list(films[::-7]) == everything[::-7]
+    assert list(pickle.loads(pickle.dumps(films[100:103]))) == everything[100:103]
+    with pytest.raises(IndexError, match="film 301 of 301"):
+        films[301]
+
+
+def test_the_digest_of_a_list_is_that_of_its_ids_and_paths(tmp_path):
+    touch(tmp_path / "a" / "1.dcm", tmp_path / "a" / "two\n.dcm", Path(os.fsdecode(os.fsencode(tmp_path) + b"/b\xff")))
+    films = collect_inputs([tmp_path, tmp_path / "a", tmp_path / "a"], root=tmp_path).films
+    expected = hashlib.sha256("".join(f"{film.image_id}\0{film.path}\0" for film in films).encode())
+    assert films.digest() == expected.hexdigest() == list_digest(films)
+
+
+def test_a_folder_and_a_file_of_it_and_a_link_to_it_are_three_rows(tmp_path):
+    touch(tmp_path / "set" / "1.dcm")
+    (tmp_path / "set" / "2.dcm").symlink_to(tmp_path / "set" / "1.dcm")
+    listed = collect_inputs([tmp_path / "set", tmp_path / "set" / "1.dcm"])
+    assert ids(listed) == ["set/1.dcm", "set/2.dcm", "set/1.dcm#2"]
+    assert [film.path for film in listed.films] == ["1.dcm", "2.dcm", "1.dcm"]
+
+
+def test_a_number_put_behind_an_id_never_takes_the_id_of_another(tmp_path):
+    touch(tmp_path / "set" / "1", tmp_path / "set" / "1#2")
+    both = collect_inputs([tmp_path / "set", tmp_path / "set" / "1", tmp_path / "set" / "1#2"])
+    assert ids(both) == ["set/1", "set/1#2", "set/1#3", "set/1#2#2"]
+
+
+def test_a_root_inside_a_folder_shortens_what_lies_in_it(tmp_path):
+    touch(tmp_path / "set" / "sub" / "1", tmp_path / "set" / "2")
+    listed = collect_inputs([tmp_path / "set"], root=tmp_path / "set" / "sub")
+    assert [(film.image_id, film.path) for film in listed.films] == [("2", "2"), ("sub/1", "1")]
+
+
+def test_ten_thousand_odd_files_among_good_ones_all_become_inputs(tmp_path):
+    raw = os.fsencode(tmp_path)
+    for number in range(5000):
+        os.close(os.open(raw + b"/\xff%d" % number, os.O_CREAT | os.O_WRONLY))
+        (tmp_path / f"dead\x07{number}").symlink_to("nowhere")
+    touch(*(tmp_path / f"good{number}.dcm" for number in range(100)))
+    listed = collect_inputs([tmp_path])
+    assert len(listed) == 10_100
+    assert len(set(ids(listed))) == 10_100
+    assert all("".join((film.image_id, film.path)).isprintable() for film in listed.films)
+    assert sum(film.file.is_symlink() for film in listed.films) == 5000
+    assert [film.image_id for film in listed.films[:2]] == ["dead\\x070", "dead\\x071"]
+    assert all(film.file.exists() for film in listed.films[5000:])
