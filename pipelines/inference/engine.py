@@ -282,8 +282,11 @@ class _Run:
             CxrError: its films' files changed since.
         """
         record = read_json(self.folder / RUN_FILE) or {}
-        now = states_digest([current_states(self.inputs.films, part) for part in self.parts])
-        if record.get("files_digest") != now:
+        states = [current_states(self.inputs.films, part) for part in self.parts]
+        shards = len(record.get("shards", ()))
+        if shards:  # joined from shards: the digest is of theirs, and each had every N-th part
+            states = [states_digest(states[index::shards]) for index in range(shards)]
+        if record.get("files_digest") != states_digest(states):
             raise CxrError(
                 f"{text_of(self.folder)}: this run is complete, but files of its films changed on disk since (size or "
                 "time of change, or they vanished); choose another folder, or restart (--restart)"

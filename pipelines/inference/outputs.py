@@ -33,7 +33,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
     """Return the JSON object in a file; None where there is no such file or it holds something else."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return values if isinstance(values, dict) else None
 
