@@ -1,7 +1,7 @@
 """How near `cxr predict` comes to what the machine can do, and how far it is from the loop that people write first.
 
     python benchmarks/inference.py [--quick] [--size 224,512] [--films 6] [--seconds 20] [--rounds 2] [--lossy]
-                                   [--backend B] [--precision P] [--json FILE]
+                                   [--backend B] [--precision P] [--export openvino-bf16,openvino-int8] [--json FILE]
 
 One run, one set of films (phantoms of 2500 × 2048 pixels and 12 bits, rendered at that size, each in every transfer
 syntax) and one network of random weights for each size (DenseNet-121 with both heads). Every system runs in a process
@@ -20,6 +20,8 @@ import json
 import math
 import platform
 import statistics
+import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -38,6 +40,8 @@ START_UP_SHARE = 0.03
 """Of a run that is long enough."""
 LARGEST_DISTANCE = 0.15
 """Of a probability of ours from the plain loop's, with weights that were never trained to overlook a resize."""
+EXPORT_FILMS = 24
+"""An export is checked on at least ten films, int8 on other ten than those that gave its ranges."""
 LIBRARIES = ("torch", "pydicom", "opencv-python-headless", "imagecodecs", "pylibjpeg", "python-gdcm", "openvino")
 WAYS = (("torch", "fp32"), ("torch", "bf16"), ("openvino", "fp32"), ("openvino", "bf16"), ("openvino", "int8"),
         ("onnxruntime", "fp32"), ("onnxruntime", "int8"))  # fmt: skip
@@ -76,8 +80,22 @@ class _Size:
             folder, films, size, chosen, cores, device)  # fmt: skip
         self.package = folder / f"package-{size}"
         write_package(self.package, films["uncompressed"], size=size)
+        for export in chosen.export:
+            self._export(*export.split("-"))
         self.options = {"backend": chosen.backend, "precision": chosen.precision}
         self.runs = 0
+
+    def _export(self, backend: str, precision: str) -> None:
+        """Make another backend's file with the command that makes it, and print what its check says."""
+        with tempfile.TemporaryDirectory(dir=self.folder) as scratch:
+            films = repeated(self.films["uncompressed"], Path(scratch) / "films", EXPORT_FILMS)
+            command = [sys.executable, "-m", "pipelines", "model", "export", str(self.package), "--films", str(films),
+                       "--backend", backend, "--precision", precision]  # fmt: skip
+            done = subprocess.run(command, check=False, capture_output=True, text=True,
+                                  cwd=Path(__file__).parent.parent)  # fmt: skip
+        if done.returncode not in (0, 1):  # 1: made, and its check failed
+            raise SystemExit(f"{backend}-{precision} cannot be exported: {done.stderr.strip()}")
+        print(f"\nexport {backend} {precision}, {self.size} pixels:\n{done.stdout.strip()}", flush=True)
 
     def measure(self) -> Result:
         """Print one size; return what was measured."""
@@ -123,12 +141,11 @@ class _Size:
 
     def _after(self) -> Result:
         with tempfile.TemporaryDirectory(dir=self.folder) as scratch:
-            films = 256 if self.chosen.quick else 1024
-            paths = [str(path) for path in self.films["uncompressed"]]
-            found = measured("rows", package=str(self.package), paths=paths, films=films, folder=scratch,
+            listed = repeated(self.films["uncompressed"], Path(scratch) / "films", 256 if self.chosen.quick else 1024)
+            found = measured("rows", folder=str(listed), package=str(self.package), scratch=str(Path(scratch) / "rows"),
                              options=self.options)[0]  # fmt: skip
         cost = {stage: found[stage] / found["films"] for stage in ("rows", "writing")}
-        print(f"  rows and map peaks: {1e3 * cost['rows']:.2f}; parts and tables: {1e3 * cost['writing']:.2f}")
+        print(f"  rows and map peaks: {1e3 * cost['rows']:.2f}; journal, parts, tables: {1e3 * cost['writing']:.2f}")
         return cost
 
     def _reading(self, name: str) -> Result:
@@ -265,6 +282,8 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--backend", help="as cxr predict; the machine's choice if left out")
     parser.add_argument("--precision", help="as cxr predict; the machine's choice if left out")
     parser.add_argument("--workers", type=int, help="as cxr predict; the machine's choice if left out")
+    exports = "make these exports first, with commas between, such as openvino-bf16,openvino-int8"
+    parser.add_argument("--export", type=lambda text: text.split(","), default=[], help=exports)
     parser.add_argument("--lossy", action="store_true", help="also JPEG 2000 at 60 dB")
     parser.add_argument("--quick", action="store_true", help="a minute: 224 pixels, short runs, one turn")
     parser.add_argument("--small", action="store_true", help="films of an eighth of the side: shows that it works")

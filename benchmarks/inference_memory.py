@@ -156,7 +156,11 @@ def _measure(folder: Path, originals: list[Path], films: int, chosen: argparse.N
 
 
 def _described(films: int, result: Result, samples: list[Sample], listed: int) -> Result:
+    # What the measuring process does with the finished tables is no part of the run.
+    samples = [sample for sample in samples if result["began"] <= sample.time <= result["ended"]]
     shares = [sample for sample in samples if sample.shares]
+    if not shares:
+        raise SystemExit(f"the run over {films:,} films was over before it could be watched; take more films")
     steps = []
     for quarter in QUARTERS:
         moment = next(when for when, done in result["progress"] if done >= quarter * films)
@@ -186,7 +190,7 @@ def _described(films: int, result: Result, samples: list[Sample], listed: int) -
             "all processes, PSS": max(sample.shares[1] for sample in shares if sample.shares),
         },
         "steps": steps,
-        "slope": {what: (steps[-1][what] - steps[0][what]) / covered for what in ("parent", "private")},
+        "slope": {what: (steps[-1][what] - steps[0][what]) / covered for what in ("parent", "private", "together")},
         "grown": result["grown"],
     }
 
@@ -206,9 +210,7 @@ def _show(run: Result) -> None:
             f"all RSS {step['together'] / MIB:,.1f}, PSS {together / MIB:,.1f} MiB"
         )
     slope = run["slope"]
-    print(
-        f"  slope from 25 % to 100 %, bytes per film: parent RSS {slope['parent']:+,.0f}, RssAnon {slope['private']:+,.0f}"
-    )
+    print("  slope from 25 % to 100 %, bytes per film: " + "; ".join(f"{of} {by:+,.0f}" for of, by in slope.items()))
     for line in run["grown"]:
         print(f"    {line}", flush=True)
 
