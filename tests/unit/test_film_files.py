@@ -33,6 +33,12 @@ def impatient(monkeypatch):
     monkeypatch.setattr(remote, "PATIENCE", quick)
 
 
+@pytest.fixture
+def patient(impatient, monkeypatch):
+    """For films that do arrive: a busy machine must not make them late."""
+    monkeypatch.setattr(remote, "PATIENCE", remote.PATIENCE._replace(fetch=20.0, ask=20.0, stall=10.0))
+
+
 def fetch(server, manner: str, **known) -> bytes:
     with opened(RemoteFilm(f"{server.url}/{manner}/film.dcm", **known)) as path:
         return path.read_bytes()
@@ -58,7 +64,7 @@ def test_a_local_file_is_opened_where_it_lies(tmp_path):
 
 
 @pytest.mark.parametrize("manner", ["good", "chunks", "cutonce", "busytwice", "packed", "moved", "getonly"])
-def test_a_film_arrives_whole_whatever_it_takes(server, manner):
+def test_a_film_arrives_whole_whatever_it_takes(patient, server, manner):
     server.asked.clear()
     assert fetch(server, manner) == FILM
 
@@ -129,7 +135,7 @@ def test_the_state_is_the_listings_or_what_the_server_says_now(server):
     assert file_state(RemoteFilm(f"{server.url}/broken/film.dcm")) == "OSError"
 
 
-def test_a_signature_is_sent_as_written_and_shown_to_nobody(server):
+def test_a_signature_is_sent_as_written_and_shown_to_nobody(patient, server):
     server.asked.clear()
     signed = f"{server.url}/good/film.dcm?X-Signature=a%2Fb+c%3D&x=1"
     film = RemoteFilm(signed.replace("//", "//user:PASSWORD@"))
@@ -162,7 +168,7 @@ def test_nothing_is_left_of_a_copy(server, name, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_film_known_by_its_name_keeps_its_suffix(server):
+def test_a_film_known_by_its_name_keeps_its_suffix(patient, server):
     server.films["film.img"] = FILM
     with opened(RemoteFilm(f"{server.url}/good/film.img")) as path:
         assert path.suffix == ".img"
@@ -188,7 +194,7 @@ def test_nothing_is_left_of_a_copy_whose_process_was_killed(server, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_old_copies_of_killed_processes_are_swept(server, tmp_path, monkeypatch):
+def test_old_copies_of_killed_processes_are_swept(patient, server, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     server.films["film.img"] = FILM
     old, new, foreign = (tmp_path / name for name in ("cxr-film-old.img", "cxr-film-new.img", "other.img"))
@@ -211,7 +217,7 @@ def test_a_full_disk_is_a_refusal(server, monkeypatch):
     assert refusal(server, "good").detail == "its copy cannot be written (No space left on device)"
 
 
-def test_errors_of_the_reader_are_not_mistaken_for_errors_of_the_copy(server):
+def test_errors_of_the_reader_are_not_mistaken_for_errors_of_the_copy(patient, server):
     with pytest.raises(OSError, match="from the reader"), opened(RemoteFilm(f"{server.url}/good/film.dcm")):
         raise OSError("from the reader")
 
