@@ -109,7 +109,7 @@ def predict(
 
         say(f"open {write_worklist(summary.out)}")
     if summary.failed and share is None:
-        # What starts shards takes any other code for a process that died, and stops the others: merge ends with 1 for all.
+        # What starts shards takes any other code for a process that died, and stops the others; merge ends with 1.
         raise typer.Exit(1)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 from pipelines.errors import CxrError
 from pipelines.evaluation.predictions import HEATMAP_FOLDER, WORKLIST_FILE
 from pipelines.evaluation.run_record import RUN_SCHEMA
+from pipelines.inference.film_list import FilmList
 from pipelines.inference.inputs import FilmInput, text_of
 from pipelines.inference.ledger import PART_FILMS
 from pipelines.inference.outputs import (
@@ -90,6 +91,8 @@ def make_plan(films: Sequence[FilmInput], predictor: Predictor, *, heatmaps: boo
 
 def list_digest(films: Sequence[FilmInput]) -> str:
     """Digest of which films are asked for, in order: ids and paths, wherever the folder lies."""
+    if isinstance(films, FilmList):
+        return films.digest()
     digest = hashlib.sha256()
     for film in films:
         digest.update(f"{film.image_id}\0{film.path}\0".encode())
