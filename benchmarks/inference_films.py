@@ -15,9 +15,10 @@ from pydicom.uid import JPEG2000
 
 from models import Architecture, Calibration, Classifier, ModelPackage, save_package
 from models.typicality import fit_typicality
-from pipelines.evaluation.control import fit_control_model, thumbnail_features
+from pipelines.evaluation.control import fit_control_model
 from pipelines.evaluation.thresholds.operating_point import lock_operating_point
 from pipelines.imaging import read_radiograph, to_square
+from pipelines.imaging.thumbnail import thumbnail_features
 from pipelines.phantom.dicom_file import film_dataset, write_film
 from pipelines.phantom.film import Film, render_film
 from pipelines.phantom.plan import plan_film

@@ -15,8 +15,6 @@ from typing import Any, Final
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import eigh
-from scipy.stats import nct, norm
 from torch import Tensor
 
 from models.errors import ModelError
@@ -182,6 +180,8 @@ def tolerance_limit(distances: ArrayLike, *, refuse: float = REFUSE, confidence:
 
     Source: Hahn & Meeker 1991, Statistical Intervals, 4.6.3 (one-sided tolerance bounds by the noncentral t).
     """
+    from scipy.stats import nct, norm  # where it is needed: it takes half a second
+
     logs = np.log(np.maximum(np.asarray(distances, dtype=np.float64), np.finfo(np.float64).tiny))
     films = len(logs)
     factor = nct.ppf(confidence, films - 1, norm.ppf(1 - refuse) * np.sqrt(films)) / np.sqrt(films)
@@ -194,6 +194,8 @@ def _shrunk_directions(standard: Floats) -> tuple[Floats, Floats, float]:
     The shrinkage is Ledoit & Wolf's: covariance ``(1 - a) S + a m I`` with ``m`` the mean of S's diagonal. It leaves
     the directions alone, so the D x D matrix is needed only where it is smaller than the films' n x n products.
     """
+    from scipy.linalg import eigh
+
     films, count = standard.shape
     wide = count > films
     products = (standard @ standard.T if wide else standard.T @ standard) / films

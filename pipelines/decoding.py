@@ -26,6 +26,7 @@ from pipelines.imaging import (
     to_longest,
     to_square,
 )
+from pipelines.imaging.thumbnail import thumbnail_features
 
 if TYPE_CHECKING:
     from pipelines.heatmaps import FilmMaps
@@ -123,7 +124,7 @@ def read_film(file: Path, request: DecodeRequest) -> DecodedFilm:
         placement,
         radiograph.quality,
         radiograph.facts,
-        _features(radiograph.pixels) if request.features else None,
+        thumbnail_features(radiograph.pixels) if request.features else None,
         _picture(file, radiograph, request.picture_side) if request.picture_side else None,
     )
 
@@ -225,9 +226,3 @@ def _picture(file: Path, radiograph: Radiograph, side: int) -> NDArray[np.uint8]
     picture = np.clip(to_longest(radiograph.pixels, side), 0.0, 1.0)
     return np.ascontiguousarray(np.rint(picture * 255.0).astype(np.uint8))
 
-
-def _features(pixels: NDArray[np.float32]) -> NDArray[np.float64]:
-    # Imported where it is needed: with it come scipy and scikit-learn, a second and a half for each new process.
-    from pipelines.evaluation.control import thumbnail_features
-
-    return thumbnail_features(pixels)

@@ -13,6 +13,7 @@ it; and they end when their parent does, however it ended.
 
 import contextlib
 import multiprocessing
+import os
 import pickle
 import signal
 import threading
@@ -49,6 +50,7 @@ class NotYet(Enum):
 NOT_YET: Final = NotYet.NOT_YET
 """What an iterator of tasks gives while it has none but will have: it is asked again after `FilmPool.poke`."""
 
+_THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _START_SECONDS: Final = 120.0
 _MAX_FAILED_STARTS: Final = 3
 _MAX_CRASHES: Final = 2
@@ -143,6 +145,9 @@ class FilmPool(Generic[T, R]):
             return
         run = self._run = _Run(self, tasks, self._idle)
         self._idle = []
+        if self._poked.is_set():  # perhaps after the run's thread had asked, and before anybody knew of the run
+            self._poked.clear()
+            run.poke()
         try:
             yield from run.results()
         finally:
@@ -258,7 +263,10 @@ class _Run(Generic[T, R]):
         except BaseException as error:  # noqa: BLE001  raised again where the caller waits for results
             self.error = error
         finally:
-            for worker in [worker for worker in self.workers if worker.given or not worker.ready]:
+            busy = [worker for worker in self.workers if worker.given or not worker.ready]
+            for worker in busy:
+                worker.process.kill()  # all at once: none is waited for while the others go on
+            for worker in busy:
                 self.workers.remove(worker)
                 worker.end()
             with self.changed:
@@ -365,6 +373,8 @@ class _Run(Generic[T, R]):
         """Settle what a worker had that died or is too late."""
         self.workers.remove(worker)
         code = worker.end()
+        if worker.ready and not worker.given:  # ended from outside while it had nothing to do
+            return
         if not worker.given:
             self.failed_starts += 1
             if self.failed_starts >= _MAX_FAILED_STARTS:
@@ -376,7 +386,7 @@ class _Run(Generic[T, R]):
         chunk, *waiting = worker.given
         self.again.extendleft(reversed(waiting))
         late = late or code == -getattr(signal, "SIGALRM", 0)
-        chunk.crashes += not late
+        chunk.crashes += not late and code != -signal.SIGTERM  # which a film does not send, but whoever evicts a job
         if len(chunk.tasks) > 1:
             singles = [_Chunk(chunk.first + place, [task]) for place, task in enumerate(chunk.tasks)]
             self.again.extendleft(reversed(singles))
@@ -396,6 +406,21 @@ def _how(code: int | None) -> str:
     return f"exit code {code}"
 
 
+@contextlib.contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Start processes whose numerical libraries use one thread: the other cores have processes of their own."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
 def _start(pool: FilmPool[Any, Any]) -> _Worker:
     context = multiprocessing.get_context("spawn")
     tasks_there, tasks_here = context.Pipe(duplex=False)
@@ -403,7 +428,8 @@ def _start(pool: FilmPool[Any, Any]) -> _Worker:
     args = (tasks_there, results_there, pool.function, pool.seconds, pool.memory)
     process = context.Process(target=work, args=args, name="film worker", daemon=True)
     try:
-        process.start()
+        with _one_thread_each():
+            process.start()
     finally:
         # The worker must hold the only other ends: then each side sees at once that the other is gone.
         tasks_there.close()

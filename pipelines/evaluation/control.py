@@ -13,12 +13,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 
 from pipelines.errors import EvaluationError, UnreadableImage
 from pipelines.evaluation.joining import column, reference_labels
 from pipelines.evaluation.records import ControlResult
+from pipelines.imaging.thumbnail import N_FEATURES, thumbnail_features
 from pipelines.statistics.accuracy.assessment import Question, auroc
 from pipelines.statistics.accuracy.paired import compare_scores
 from pipelines.statistics.arrays import Bools, Floats, labels_and_scores, one_class
@@ -26,9 +25,6 @@ from pipelines.statistics.auroc import auroc_delong
 from pipelines.statistics.estimates import DEFAULT_LEVEL, Estimate
 from pipelines.statistics.resampling import Clusters
 
-THUMBNAIL_SIDE: Final = 16
-STATISTICS: Final = ("mean", "standard deviation", "minimum", "maximum", "median")
-N_FEATURES: Final = THUMBNAIL_SIDE**2 + len(STATISTICS)
 DESCRIPTION: Final = (
     "16×16 thumbnail and five intensity statistics (mean, standard deviation, minimum, maximum, median) in a logistic "
     "regression fitted on the training films: it sees no anatomy"
@@ -37,38 +33,6 @@ NEAR_MARGIN: Final = 0.05
 """A model whose AUROC exceeds the control's by less than this is called near."""
 STRONG_CONTROL: Final = 0.90
 """A control that reaches this AUROC nearly solves the task without anatomy, however good the model is."""
-
-
-def thumbnail_features(pixels: ArrayLike) -> Floats:
-    """Features of one film that hold no shape.
-
-    Args:
-        pixels: ``[rows, columns]``, display values (dense tissue bright), any numeric type; 8-bit values and values in
-            [0, 1] differ only by a factor, which the regression's standardisation removes.
-
-    Returns:
-        ``[261]`` float64: the area-averaged 16x16 thumbnail row by row, then mean, standard deviation, minimum, maximum
-        and median of all pixels.
-
-    Raises:
-        EvaluationError: not a two-dimensional array with at least one pixel, or values that are not finite.
-    """
-    image = np.asarray(pixels, dtype=np.float64)
-    if image.ndim != 2 or not image.size:
-        raise EvaluationError(f"A film must have shape [rows, columns], got shape {image.shape}.")
-    if not np.isfinite(image).all():
-        raise EvaluationError("A film has pixels that are not finite numbers.")
-    thumbnail = _area_weights(image.shape[0]) @ image @ _area_weights(image.shape[1]).T
-    statistics = [image.mean(), image.std(), image.min(), image.max(), float(np.median(image))]
-    return np.concatenate([thumbnail.ravel(), statistics])
-
-
-def _area_weights(length: int) -> Floats:
-    """``[16, length]``: the share of each source pixel in each of 16 equal cells; rows sum to 1."""
-    edges = np.linspace(0, length, THUMBNAIL_SIDE + 1)
-    left = np.arange(length)
-    overlap = np.minimum(edges[1:, None], left + 1) - np.maximum(edges[:-1, None], left)
-    return np.asarray(np.clip(overlap, 0, None) * (THUMBNAIL_SIDE / length), dtype=np.float64)
 
 
 class ControlModel(BaseModel):
@@ -104,6 +68,10 @@ def fit_control_model(features: ArrayLike, labels: ArrayLike) -> ControlModel:
     Raises:
         EvaluationError: one class only, or labels other than 0 and 1.
     """
+    # Imported where it is needed: scoring films needs only the plain numbers, and no second more to start.
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
     X = np.asarray(features, dtype=np.float64)
     truth, _ = labels_and_scores(labels, np.zeros(len(X)))
     missing = one_class(truth)

@@ -82,7 +82,9 @@ def make_plan(films: Sequence[FilmInput], predictor: Predictor, *, heatmaps: boo
             "batch_size": predictor.batch_size,
             "part_films": PART_FILMS,
             "heatmaps": heatmaps,
-        },
+        }
+        | ({"export": predictor.export_digest} if predictor.export_digest else {})
+        | ({"compiled": True} if predictor.compiled else {}),
         # The release, not the commit: a run of days must not stop because somebody committed a comment.
         versions={"cxr-triage": code_version().split("+g")[0]}
         | {name: versions[name] for name in _DECIDING if name in versions},

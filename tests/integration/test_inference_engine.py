@@ -20,12 +20,13 @@ from models.package import save_package
 from pipelines import decoding
 from pipelines.decoding import DecodeRequest, decode_film
 from pipelines.errors import CxrError, PackageError, Reason
-from pipelines.evaluation.control import ControlModel, thumbnail_features
+from pipelines.evaluation.control import ControlModel
 from pipelines.evaluation.predictions import COLUMNS, heatmap_file, maps_file
 from pipelines.evaluation.tables import read_predictions
 from pipelines.evaluation.thresholds.operating_point import lock_operating_point
 from pipelines.film_pool import Refusal
 from pipelines.imaging import Placement, read_radiograph, to_square
+from pipelines.imaging.thumbnail import thumbnail_features
 from pipelines.inference import Predictor, collect_inputs, engine, predict_films
 from pipelines.inference.ledger import PART_FILMS
 from tests.hostile_tasks import hostile_film_task

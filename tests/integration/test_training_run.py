@@ -22,8 +22,9 @@ from models.typicality import tolerance_limit
 from pipelines.assessment.assess import Source, assess
 from pipelines.config import TrainConfig, dump_config
 from pipelines.errors import ConfigError, ManifestError
-from pipelines.evaluation.control import control_scores, thumbnail_features
+from pipelines.evaluation.control import control_scores
 from pipelines.imaging import read_radiograph, to_square
+from pipelines.imaging.thumbnail import thumbnail_features
 from pipelines.inference import collect_inputs, predict_films
 from pipelines.manifest import read_manifest, write_manifest
 from pipelines.training import train

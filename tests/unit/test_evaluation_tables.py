@@ -20,7 +20,6 @@ from pipelines.evaluation.control import (
     fit_control_model,
     judge_control,
     shape_free_control,
-    thumbnail_features,
 )
 from pipelines.evaluation.evaluator import evaluate, evaluate_table
 from pipelines.evaluation.files import provenance_of, read_evaluation, write_evaluation
@@ -32,6 +31,7 @@ from pipelines.evaluation.tables import read_foreign_predictions, read_predictio
 from pipelines.evaluation.thresholds.operating_point import lock_operating_point
 from pipelines.evaluation.thresholds.points import Thresholds
 from pipelines.evaluation.tidy import metrics_table
+from pipelines.imaging.thumbnail import thumbnail_features
 from pipelines.statistics.estimates import Estimate
 
 MODEL = "model-a"
