@@ -4,7 +4,7 @@ import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +16,7 @@ from pipelines.system import replacing
 
 PICTURE_DIGEST: Final = "picture_digest"
 """Column of parts: 16 hexadecimal digits of the network's input, null where there was none."""
-_PART_SCHEMA: Final = SCHEMA.append(pa.field(PICTURE_DIGEST, pa.string()))
+PART_SCHEMA: Final = SCHEMA.append(pa.field(PICTURE_DIGEST, pa.string()))
 _NO_DIGEST: Final = 0
 _PARTS_PER_ROW_GROUP: Final = 64
 _FREE_TEXT: Final = ("image_id", "path", "detail", "duplicate_of")
@@ -30,7 +30,7 @@ def to_table(rows: Sequence[Mapping[str, Any]], schema: pa.Schema = SCHEMA) -> p
 
 def whole_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     """Rows of a whole run, with their picture digests, as the predictions table."""
-    part = to_table(rows, _PART_SCHEMA)
+    part = to_table(rows, PART_SCHEMA)
     return next(_without_digests([part], picture_digests([part])))
 
 
@@ -42,7 +42,7 @@ def part_file(folder: Path, number: int) -> Path:
 def write_part(path: Path, rows: Sequence[Mapping[str, Any]], marks: Mapping[str, str]) -> None:
     """Write one part, with marks that say which work it belongs to."""
     with replacing(path, durable=True, sole_writer=True) as temporary:
-        pq.write_table(to_table(rows, _PART_SCHEMA).replace_schema_metadata(dict(marks)), temporary)
+        pq.write_table(to_table(rows, PART_SCHEMA).replace_schema_metadata(dict(marks)), temporary)
 
 
 def read_part(path: Path, *, rows: int, marks: Mapping[str, str]) -> pa.Table | None:
@@ -54,7 +54,7 @@ def read_part(path: Path, *, rows: int, marks: Mapping[str, str]) -> pa.Table | 
     except (OSError, pa.ArrowException):
         return None
     found = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
-    if found != dict(marks) or table.num_rows != rows or not table.schema.equals(_PART_SCHEMA):
+    if found != dict(marks) or table.num_rows != rows or not table.schema.equals(PART_SCHEMA):
         return None
     return table.replace_schema_metadata(None)
 
@@ -137,15 +137,21 @@ def write_rows(tables: Iterable[pa.Table], parquet: Path, spreadsheet: Path) -> 
         pq.ParquetWriter(first, SCHEMA) as writer,
         second.open("w", encoding="utf-8", newline="") as stream,
     ):
-        lines = csv.writer(stream, lineterminator="\r\n")  # RFC 4180; also makes the writer quote a lone CR
+        lines = csv_writer(stream)
         lines.writerow(COLUMNS)
         while group := list(islice(remaining, _PARTS_PER_ROW_GROUP)):
             table = pa.concat_tables(group).combine_chunks()
             writer.write_table(table, row_group_size=max(1, table.num_rows))
-            lines.writerows(_cells(table))
+            lines.writerows(csv_cells(table))
 
 
-def _cells(table: pa.Table) -> Iterator[tuple[str, ...]]:
+def csv_writer(stream: TextIO) -> Any:
+    """What writes rows of cells into a text file opened with ``newline=""``."""
+    return csv.writer(stream, lineterminator="\r\n")  # RFC 4180; also makes the writer quote a lone CR
+
+
+def csv_cells(table: pa.Table) -> Iterator[tuple[str, ...]]:
+    """Yield the cells of a table's rows as the CSV has them."""
     columns = [
         [_cell(value, free_text=name in _FREE_TEXT) for value in table[name].to_pylist()] for name in table.column_names
     ]
