@@ -5,15 +5,10 @@ process was killed, the disk was full or the power failed is as if it had not be
 table is on the disk; its journal goes.
 """
 
-import errno
 import hashlib
-import json
-import os
 import threading
-import time
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from io import FileIO
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,12 +17,11 @@ import pyarrow as pa
 from pipelines.errors import CxrError
 from pipelines.film_files import file_state
 from pipelines.inference.inputs import FilmInput, text_of
+from pipelines.inference.journal import Journal
 from pipelines.inference.table import part_file, read_part, write_part
 
 PART_FILMS: Final = 128
 """Films per part. Batches never cross a part's end, so a continued run forms the batches an uninterrupted one does."""
-_SYNC_SECONDS: Final = 5.0
-"""A power failure costs at most the batches of so long."""
 
 
 def part_ranges(films: int) -> list[range]:
@@ -85,7 +79,8 @@ class Ledger:
         """
         for number, part in enumerate(self.parts):
             if self._is_whole(number):
-                self.done += len(part)
+                with self._lock:
+                    self.done += len(part)
                 continue
             journal = _Journal(self._journal_file(number), self.plan)
             done = {
@@ -94,11 +89,11 @@ class Ledger:
                 if entry["states"] == [file_state(film.file) for film in self.films[batch[0] : batch[1]]]
             }
             wanted = batch_ranges(part, self.batch_size)
-            journal.entries = {(b.start, b.stop): done[b.start, b.stop] for b in wanted if (b.start, b.stop) in done}
+            journal.batches = {(b.start, b.stop): done[b.start, b.stop] for b in wanted if (b.start, b.stop) in done}
             with self._lock:
                 self._open[number] = journal
-                self.done += sum(stop - start for start, stop in journal.entries)
-            batches = [batch for batch in wanted if (batch.start, batch.stop) not in journal.entries]
+                self.done += sum(stop - start for start, stop in journal.batches)
+            batches = [batch for batch in wanted if (batch.start, batch.stop) not in journal.batches]
             if batches:
                 yield batches
             else:
@@ -121,7 +116,7 @@ class Ledger:
             journal.write(batch, {"states": list(states), "rows": rows})
             self.done += len(batch)
             self.computed += len(batch)
-            whole = sum(stop - start for start, stop in journal.entries) == len(self.parts[number])
+            whole = sum(stop - start for start, stop in journal.batches) == len(self.parts[number])
         if whole:
             self._finish(number)
 
@@ -152,11 +147,11 @@ class Ledger:
     def _finish(self, number: int) -> None:
         with self._lock:
             journal = self._open.pop(number)
-        entries = [journal.entries[key] for key in sorted(journal.entries)]
+        entries = [journal.batches[key] for key in sorted(journal.batches)]
         self._states[number] = states_digest([state for entry in entries for state in entry["states"]])
         rows = [row for entry in entries for row in entry["rows"]]
-        write_part(self._part_file(number), rows, self._marks(number))
-        journal.close()
+        with closing(journal):
+            write_part(self._part_file(number), rows, self._marks(number))
         journal.path.unlink(missing_ok=True)
 
     def _is_whole(self, number: int) -> bool:
@@ -185,66 +180,20 @@ class Ledger:
         return self._part_file(number).with_suffix(".journal")
 
 
-class _Journal:
+class _Journal(Journal):
     """The batches done of one part: one line each, written at once."""
 
     def __init__(self, path: Path, plan: str) -> None:
-        self.path, self.plan = path, plan
-        self.entries: dict[tuple[int, int], Mapping[str, Any]] = {}
+        super().__init__(path)
+        self.plan = plan
+        self.batches: dict[tuple[int, int], Mapping[str, Any]] = {}
         """By first and last + 1 film of a batch."""
-        self._file: FileIO | None = None
-        self._length = 0
-        self._synced = time.monotonic()
 
     def read(self) -> dict[tuple[int, int], Mapping[str, Any]]:
-        """Return what whole lines say, and cut off what follows them."""
-        try:
-            content = self.path.read_bytes()
-        except FileNotFoundError:
-            return {}
-        found: dict[tuple[int, int], Mapping[str, Any]] = {}
-        good = 0
-        for line in content.splitlines(keepends=True):
-            entry = _checked(line)
-            if entry is None:
-                break
-            good += len(line)
-            if entry["plan"] == self.plan:
-                found[entry["start"], entry["stop"]] = entry
-        if good < len(content):
-            os.truncate(self.path, good)
-        self._length = good
-        return found
+        """Return what whole lines of this plan say, and cut off a last one that is not whole."""
+        return {(entry["start"], entry["stop"]): entry for entry in self.open() if entry["plan"] == self.plan}
 
     def write(self, batch: range, entry: Mapping[str, Any]) -> None:
         """Append a batch."""
-        if self._file is None:
-            self._file = self.path.open("ab", buffering=0)
-        values = {"plan": self.plan, "start": batch.start, "stop": batch.stop, **entry}
-        text = json.dumps(values, separators=(",", ":")).encode()
-        line = b"%08x %s\n" % (zlib.crc32(text), text)
-        try:
-            if self._file.write(line) != len(line):  # the disk took a part of it
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
-        except OSError:
-            os.ftruncate(self._file.fileno(), self._length)
-            raise
-        self._length += len(line)
-        if time.monotonic() - self._synced > _SYNC_SECONDS:
-            os.fsync(self._file.fileno())
-            self._synced = time.monotonic()
-        self.entries[batch.start, batch.stop] = entry
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-
-def _checked(line: bytes) -> dict[str, Any] | None:
-    """The entry of a line; None where it is not what was written."""
-    checksum, _, text = line.removesuffix(b"\n").partition(b" ")
-    if not line.endswith(b"\n") or b"%08x" % zlib.crc32(text) != checksum:
-        return None
-    entry: dict[str, Any] = json.loads(text)
-    return entry
+        self.append({"plan": self.plan, "start": batch.start, "stop": batch.stop, **entry})
+        self.batches[batch.start, batch.stop] = entry
