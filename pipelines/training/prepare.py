@@ -3,12 +3,13 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import lightning_fabric
 import numpy as np
 import pandas as pd
 import torch
+from lightning_fabric.plugins.precision import MixedPrecision
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -50,6 +51,18 @@ def refuse_overwriting(config: TrainConfig, resume: bool) -> None:
         )
 
 
+class _WholeFilms(MixedPrecision):
+    """Mixed precision that leaves the films as they are.
+
+    Fabric's own rounds the network's input, too, to half precision: eight bits of a twelve-bit film, which is not what
+    autocast does, nor what the network is shown in use. Probabilities of a real model moved by up to 0.012.
+    """
+
+    def convert_input(self, data: Any) -> Any:
+        """Return the input: the network normalises it in full precision."""
+        return data
+
+
 def launch(config: TrainConfig) -> lightning_fabric.Fabric:
     """Start Fabric (and, under torchrun, join the other processes); make arithmetic repeatable."""
     hardware = config.hardware
@@ -59,8 +72,13 @@ def launch(config: TrainConfig) -> lightning_fabric.Fabric:
     precision = hardware.precision
     if precision == "auto":
         precision = "bf16-mixed" if accelerator == "cuda" else "32-true"
+    mixed = precision in ("bf16-mixed", "16-mixed")
     fabric = lightning_fabric.Fabric(
-        accelerator=accelerator, devices=hardware.devices, num_nodes=hardware.nodes, precision=precision
+        accelerator=accelerator,
+        devices=hardware.devices,
+        num_nodes=hardware.nodes,
+        precision=None if mixed else precision,
+        plugins=_WholeFilms(cast(Any, precision), accelerator) if mixed else None,
     )
     fabric.launch()
     torch.use_deterministic_algorithms(True, warn_only=True)

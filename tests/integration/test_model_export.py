@@ -222,8 +222,7 @@ def _interrupt(*_: object) -> None:
 def test_scores_are_those_of_training(tmp_path, trained_in, precision):
     """What validation said at the end of training is what the predictor says of the same files.
 
-    In fp32 probabilities agree within 1e-5. In bf16 the logits do within a few of its roundings (steps of 2^-7, relative); a
-    calibration as steep as this small network's would multiply what is left of them by up to 3.
+    Probabilities agree within 1e-5 in fp32, within 1e-3 where both run in bf16.
     """
     manifest = write_cohort(tmp_path / "films", films=36)
     hardware = {"device": "cpu", "precision": trained_in}
@@ -234,14 +233,12 @@ def test_scores_are_those_of_training(tmp_path, trained_in, precision):
     files = [manifest.parent / path for path in paths]
     predictor = Predictor.from_package(config.out / "package", device="cpu", precision=precision, streams=2)
     images = decode_batch(files, range(len(files)), predictor.request()).images
-    rows, logits = predictor(files), predictor.forward(images).logits
+    rows, near = predictor(files), {"fp32": 1e-5, "bf16": 1e-3}[precision]
     module = CalibratedClassifier(predictor.package)
     with torch.inference_mode():
         plain = module(images).numpy()
     for column, finding in enumerate(module.findings):
+        np.testing.assert_allclose(rows[f"p_{finding}"], expected[f"p_{finding}"], atol=near, rtol=0)
         if precision == "fp32":
-            np.testing.assert_allclose(rows[f"p_{finding}"], expected[f"p_{finding}"], atol=1e-5, rtol=0)
-            np.testing.assert_allclose(plain[:, column], rows[f"p_{finding}"], atol=1e-5, rtol=0)
-        else:
-            np.testing.assert_allclose(logits[:, column], expected[f"logit_{finding}"], atol=0.02, rtol=2**-6)
+            np.testing.assert_allclose(plain[:, column], rows[f"p_{finding}"], atol=near, rtol=0)
     assert expected["p_tb"].std() > 1e-3
