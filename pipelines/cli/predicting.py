@@ -55,6 +55,15 @@ def predict(
     engine: Annotated[
         EngineName, typer.Option(help="local, or ray for the machines of a Ray cluster.")
     ] = EngineName.LOCAL,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on with films that arrive in the folders, until Ctrl-C.")
+    ] = False,
+    settle: Annotated[
+        float, typer.Option(min=0.1, help="With --watch: seconds unchanged after which a file is complete.")
+    ] = 2.0,
+    give_up: Annotated[
+        float, typer.Option(min=1.0, help="With --watch: seconds after which an incomplete film gets its row.")
+    ] = 60.0,
     restart: Annotated[bool, typer.Option("--restart", help="Throw away what an earlier run left in OUT.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
     tracking_uri: Annotated[str | None, typer.Option(help="MLflow store that holds models:/ names.")] = None,
@@ -65,8 +74,12 @@ def predict(
     merge` has the 1). After an interruption the
     same command goes on; what is finished is not done again. Ctrl-C once finishes what is under way, twice stops.
 
+    With --watch the folders are looked into every second, and rows are added to predictions.csv as films arrive; the
+    same command goes on with the same table.
+
     Example: `cxr predict films --model runs/phantom/package --out predictions --heatmaps --html`
     """
+    from pipelines.cli.watching import refuse_with_watch, watch_inputs
     from pipelines.inference import collect_inputs, predict_films, resolve_model
     from pipelines.inference.choices import gpu_count
     from pipelines.inference.shards import choose_shard, local_device
@@ -74,6 +87,27 @@ def predict(
     share = choose_shard(shard, os.environ, out)
     if share is not None:
         note(share.line())
+    if watch:
+        refuse_with_watch({"--shard (or a launcher's)": share, "--root": root, "--split": split})
+        refuse_with_watch({"--engine ray": engine is EngineName.RAY or None, "--dry-run": dry_run or None})
+        watch_inputs(
+            inputs,
+            resolve_model(model, tracking_uri=tracking_uri),
+            out,
+            settle=settle,
+            give_up=give_up,
+            html=html,
+            device=device,
+            backend=backend,
+            precision=precision,
+            compile=compiled,
+            batch_size=batch_size,
+            workers=workers,
+            streams=streams,
+            heatmaps=heatmaps,
+            restart=restart,
+        )
+        return
     films = collect_inputs(inputs, root=root, split=split)
     package = resolve_model(model, tracking_uri=tracking_uri)
     if dry_run:

@@ -52,9 +52,9 @@ class Journal:
         if self.path.stat().st_size > self.length:
             os.truncate(self.path, self.length)
 
-    def entries(self) -> Iterator[dict[str, Any]]:
-        """Yield what the lines say that are there now, while others may be appended."""
-        left = self.length
+    def entries(self, length: int) -> Iterator[dict[str, Any]]:
+        """Yield what the lines in the first so many bytes say; others may be appended meanwhile."""
+        left = length
         if not left:
             return
         with self.path.open("rb") as stream:
