@@ -32,11 +32,15 @@ class FilmSlots:
         self.count, self.size, self.picture_side = count, size, picture_side
         self._file = _nameless_file()
         length = self._square_bytes + self._picture_bytes
-        if hasattr(os, "posix_fallocate"):  # an error now instead of a bus error later
-            os.posix_fallocate(self._file, 0, length)
-        else:
-            os.ftruncate(self._file, length)
-        self._map(length)
+        try:
+            if hasattr(os, "posix_fallocate"):  # an error now instead of a bus error later
+                os.posix_fallocate(self._file, 0, length)
+            else:
+                os.ftruncate(self._file, length)
+            self._map(length)
+        except BaseException:
+            os.close(self._file)
+            raise
 
     @property
     def _square_bytes(self) -> int:

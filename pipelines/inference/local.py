@@ -19,6 +19,7 @@ import psutil
 
 from pipelines import decoding
 from pipelines.decoding import PICTURE_SIDE, FilmJob, PictureJob, ReadFilm, Work
+from pipelines.errors import CxrError
 from pipelines.film_pool import NOT_YET, FilmPool, NotYet, Refusal
 from pipelines.film_slots import FilmSlots, can_share
 from pipelines.inference.decode import assemble
@@ -112,39 +113,51 @@ class LocalRun:
         Raises:
             PackageError: the network gives scores that are not finite.
             OSError: rows or pictures cannot be written.
-            CxrError: no reading process can be started.
+            CxrError: no reading process can be started, or there is no memory for the films.
         """
         with ExitStack() as stack:
             if self._workers and can_share():
-                count = self._lanes * self._lane_size
-                self._slots = FilmSlots(count, self._request.size, self._request.picture_side)
+                self._slots = self._new_slots()
                 stack.callback(self._slots.close)
                 if self.predictor.device.type == "cuda":
                     stack.enter_context(pinned(self._slots.squares))
             task = partial(decoding.film_task, request=self._request, slots=self._slots)
             ahead = 2 * self._lanes * self._lane_size
             self._pool = stack.enter_context(FilmPool(task, workers=self._workers, ahead=ahead))
-            streams = [threading.Thread(target=self._stream, name="network") for _ in range(self.predictor.streams)]
-            for stream in streams:
-                stream.start()
+            streams: list[threading.Thread] = []
             stack.callback(self._end, streams)
             try:
+                for _ in range(self.predictor.streams):
+                    streams.append(threading.Thread(target=self._stream, name="network"))
+                    streams[-1].start()
                 for answer in self._pool.map(self._jobs()):
                     self._route(answer)
+                self._end(streams)
             except BaseException as error:
-                self._error = self._error or error
+                self._error = self._error or error  # streams leave what waits for them
                 raise
-            self._end(streams)
         if self._error is not None:
             raise self._error
         self.usage.stop()
         return self.usage
 
+    def _new_slots(self) -> FilmSlots:
+        count = self._lanes * self._lane_size
+        try:
+            return FilmSlots(count, self._request.size, self._request.picture_side)
+        except OSError as error:
+            what = error.strerror or type(error).__name__
+            raise CxrError(
+                f"no memory for the {count} films that are under way at a time ({what}); "
+                "choose a smaller --batch-size, or fewer --streams or --workers"
+            ) from None
+
     def _end(self, streams: list[threading.Thread]) -> None:
         for _ in streams:
             self._read.put(None)
         for stream in streams:
-            stream.join()
+            if stream.ident is not None:  # it was started
+                stream.join()
 
     def _jobs(self) -> Iterator[Any]:
         """Give the pool its jobs, pictures before films: they free a lane."""
