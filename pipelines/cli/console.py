@@ -8,7 +8,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import typer
@@ -18,6 +18,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 Report = Callable[[int, int], None]
 """Called with (done, total)."""
 
+INTERRUPTED: Final = 130
+"""Exit code of what was interrupted."""
+GRACE_SECONDS: Final = 20.0
+"""How long after SIGTERM a task may finish what is under way: SLURM and Kubernetes kill after 30 s."""
 _PLAIN_LINES: Final = 10
 """Lines that a long task prints where there is no terminal."""
 
@@ -53,31 +57,56 @@ def interruptible(verb: Callable[..., None]) -> Callable[..., None]:
             verb(*args, **options)
         except KeyboardInterrupt:
             fail("interrupted; nothing is half-written: run the same command again (cxr train: with --resume)")
-            raise typer.Exit(130) from None
+            raise typer.Exit(INTERRUPTED) from None
 
     return wrapped
 
 
 @contextmanager
 def until_interrupted() -> Iterator[Callable[[], bool]]:
-    """Let the first Ctrl-C ask a long task to come to an end, and the second one end it at once.
+    """Let the first Ctrl-C ask a long task to come to an end, the second one stop it, a third one end the process.
+
+    SIGTERM, with which clusters announce that they are going to kill, is a Ctrl-C that is followed by the second one
+    after `GRACE_SECONDS`.
 
     Yields:
-        Whether Ctrl-C was pressed.
+        Whether the task is to come to an end.
     """
-    pressed = threading.Event()
+    pressed: list[int] = []  # no lock: a handler may run in the middle of another one
 
-    def press(*_: object) -> None:
-        if pressed.is_set():
+    def press(number: int, _frame: object) -> None:
+        pressed.append(number)
+        if len(pressed) > 2:
+            os._exit(INTERRUPTED)  # stopping hangs, perhaps on a dead disk; nothing on the disk depends on it
+        if len(pressed) == 2:
             raise KeyboardInterrupt
-        pressed.set()
-        note("finishing what is under way; Ctrl-C again stops at once")
+        with suppress(RuntimeError):  # in the middle of another line
+            if number == signal.SIGTERM:
+                _again_after(GRACE_SECONDS, number, pressed)
+                note(f"asked to end: finishing what is under way, for {GRACE_SECONDS:g} s at most")
+            else:
+                note("finishing what is under way; Ctrl-C again stops at once")
 
-    before = signal.signal(signal.SIGINT, press)
+    before = {number: signal.signal(number, press) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield pressed.is_set
+        yield lambda: bool(pressed)
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+        pressed.append(0)
+
+
+def _again_after(seconds: float, number: int, pressed: list[int]) -> None:
+    """Send the main thread a signal once more unless anything was pressed, or is over, by then."""
+
+    def send() -> None:
+        main = threading.main_thread().ident
+        if len(pressed) == 1 and main is not None:
+            signal.pthread_kill(main, number)  # the thread that waits, so that it stops waiting
+
+    timer = threading.Timer(seconds, send)
+    timer.daemon = True
+    timer.start()
 
 
 def say(text: str = "") -> None:
