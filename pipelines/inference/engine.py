@@ -28,6 +28,7 @@ from pipelines.inference.outputs import (
 )
 from pipelines.inference.plan import close_folder, make_plan, open_folder
 from pipelines.inference.predictor import Predictor
+from pipelines.inference.ray_run import RayRun, actor_defaults
 from pipelines.inference.run_record import describe_run
 from pipelines.inference.shards import Shard
 from pipelines.inference.table import write_tables
@@ -153,6 +154,8 @@ def predict_films(
     started = time.perf_counter()
     if workers is not None and workers < 0:
         raise CxrError(f"workers must be at least 0, got {workers}")
+    if engine == "ray":
+        workers, streams = actor_defaults(workers, streams, device)
     predictor = Predictor.from_package(
         package,
         device=device,
@@ -166,14 +169,14 @@ def predict_films(
     if folder.exists() and not folder.is_dir():
         raise CxrError(f"{text_of(folder)}: expected a folder for the predictions, found a file")
     with locked(folder):
-        run = _Run(inputs, predictor, folder, heatmaps=heatmaps, shard=shard, started=started)
+        run = _Run(inputs, predictor, package, folder, heatmaps=heatmaps, shard=shard, started=started)
         if run.open(restart=restart) == "complete":
             return run.summary_of_complete()
         workers = default_workers() if workers is None else workers
         try:
             return run.finish(engine, workers, progress=progress, announce=announce, stop=stop)
         except OSError as error:
-            what = error.strerror or type(error).__name__
+            what = error.strerror or str(error) or type(error).__name__
             raise CxrError(
                 f"{text_of(folder)}: the run stopped ({what}); what is finished is kept: run the same command again"
             ) from error
@@ -186,13 +189,15 @@ class _Run:
         self,
         inputs: InputList,
         predictor: Predictor,
+        package: Path,
         folder: Path,
         *,
         heatmaps: bool,
         shard: Shard | None,
         started: float,
     ) -> None:
-        self.inputs, self.predictor, self.folder, self.shard, self.started = inputs, predictor, folder, shard, started
+        self.inputs, self.predictor, self.package = inputs, predictor, package
+        self.folder, self.shard, self.started = folder, shard, started
         self.plan = make_plan(inputs.films, predictor, heatmaps=heatmaps, shard=shard)
         self.pictures = folder / HEATMAP_FOLDER if heatmaps else None
         whole = part_ranges(len(inputs.films))
@@ -244,6 +249,17 @@ class _Run:
         record: Callable[[range, list[dict[str, Any]], list[str]], None],
         stop: Callable[[], bool],
     ) -> Usage:
+        if engine == "ray":
+            return RayRun(
+                self.inputs.films,
+                batches,
+                self.predictor,
+                package=self.package,
+                workers=workers,
+                record=record,
+                pictures=self.pictures,
+                stop=stop,
+            ).run()
         return LocalRun(
             self.inputs.films,
             batches,
