@@ -70,7 +70,7 @@ class Journal:
         """Add a line.
 
         Raises:
-            OSError: it cannot be written; nothing of it is left then.
+            OSError: it cannot be written, and nothing of it is left, or it cannot be brought to the disk.
         """
         if self._file is None:
             self._file = self.path.open("ab", buffering=0)
