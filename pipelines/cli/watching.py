@@ -27,6 +27,7 @@ def watch_inputs(
     **options: Any,
 ) -> None:
     """Score films as they arrive, until Ctrl-C."""
+    from pipelines.evaluation.predictions import WORKLIST_FILE
     from pipelines.inference.watch import Timing, watch_films
 
     def refreshed(folder: Path) -> None:
@@ -44,6 +45,8 @@ def watch_inputs(
         summary = watch_films(inputs, package, out, timing=timing, announce=note, status=status, stop=stop, **options)
     for line in summary.lines():
         say(line)
+    if html and (out / WORKLIST_FILE).is_file():
+        say(f"open {out / WORKLIST_FILE}")
     if summary.failed:
         raise typer.Exit(1)
 

@@ -244,7 +244,8 @@ class WatchRun:
         counts = self.table.write_parquet()
         write_json(self.out / RUN_FILE, self._record_of_run(counts))
         self._refreshed_rows = counts["inputs"]
-        self.tell.refreshed(self.out)
+        if counts["inputs"]:
+            self.tell.refreshed(self.out)
         self._refreshed_at = time.monotonic()
         self._refresh_took = self._refreshed_at - started
 

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -118,7 +119,7 @@ def write_slowly(path: Path, content: bytes, pieces: int = 12) -> None:
 def test_films_arrive_and_become_rows(drop, package, tmp_path):
     """Slow copies are read when they are whole, stalled ones reported late, replaced ones read again."""
     whole = write_dicom(tmp_path / "source.dcm", 30).read_bytes()
-    with Watching(drop, package, tmp_path / "out") as watching:
+    with Watching(drop, package, tmp_path / "out", timing=replace(QUICK, give_up=3.0)) as watching:
         write_png(drop / "film1.png", 1)
         (drop / "film2.png.part").write_bytes(b"on its way")
         assert watching.until_ids("film1.png") < 20  # seconds on a machine that has nothing else to do: 0.4
@@ -126,9 +127,10 @@ def test_films_arrive_and_become_rows(drop, package, tmp_path):
         write_slowly(drop / "day" / "slow.dcm", whole)
         (drop / "stalled.dcm").write_bytes(whole[: len(whole) // 2])
         (drop / "cut.dcm").write_bytes(whole[: len(whole) // 3])
-        watching.until_ids("day/slow.dcm")
+        time.sleep(0.5)
+        assert not {"stalled.dcm", "cut.dcm"} & set(watching.ids())
         (drop / "stalled.dcm").write_bytes(whole)
-        watching.until_ids("stalled.dcm", "cut.dcm")
+        watching.until_ids("day/slow.dcm", "stalled.dcm", "cut.dcm")
         write_png(drop / "film1.png", 2)
         watching.until_ids("film1.png#2")
         (drop / "film1.png").unlink()
