@@ -28,7 +28,7 @@ from types import TracebackType
 from typing import Any, Final, Generic, TypeVar
 
 from pipelines.errors import CxrError, Reason
-from pipelines.film_worker import Failure, Refusal, out_of_memory, work
+from pipelines.film_worker import SHORT_OF_MEMORY, Failure, Refusal, out_of_memory, work
 
 __all__ = ["FILM_BYTES", "FILM_SECONDS", "NOT_YET", "FilmPool", "NotYet", "Refusal"]
 
@@ -394,6 +394,8 @@ class _Run(Generic[T, R]):
             self._finish(chunk, [Refusal(Reason.TIMED_OUT, f"reading it took longer than {self.pool.seconds:g} s")])
         elif chunk.crashes < _MAX_CRASHES:
             self.again.appendleft(chunk)
+        elif code == SHORT_OF_MEMORY:  # twice, in workers that had read others: what a fresh one would say
+            self._finish(chunk, [out_of_memory(self.pool.memory)])
         else:
             detail = f"its decoder ended the process that read it ({_how(code)})"
             self._finish(chunk, [Refusal(Reason.DECODER_CRASHED, detail)])

@@ -27,6 +27,9 @@ except ImportError:  # Windows has no limits of this kind
 ORPHAN_SECONDS: Final = 5.0
 """How long beyond its film's time a worker lives whose parent is not there to end it."""
 
+SHORT_OF_MEMORY: Final = 77
+"""Exit code of a worker that has read films before and had too little memory for one."""
+
 
 class Refusal(NamedTuple):
     """Why a film could not be used."""
@@ -77,7 +80,7 @@ def work(
             answers = [_answer(function, task, memory) for task in chunk]
             if not fresh and any(answer == out_of_memory(memory) for answer in answers if isinstance(answer, Refusal)):
                 # Earlier films may have left too little: a fresh worker, which repeats the chunk, has the last word.
-                os._exit(1)
+                os._exit(SHORT_OF_MEMORY)
             fresh = False
             answer = pickle.dumps(answers, pickle.HIGHEST_PROTOCOL)
             _end_after(0.0)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from pipelines.errors import CxrError, Reason
-from pipelines.film_pool import FilmPool, Refusal
+from pipelines.film_pool import NOT_YET, FilmPool, Refusal
 from tests.hostile_tasks import crash_once, name_task, picture_task
 
 HOME = Path(__file__).resolve().parents[2]
@@ -227,3 +227,80 @@ def test_results_equal_those_without_workers():
     with FilmPool(name_task, workers=0) as here, FilmPool(name_task, workers=2, chunk=7) as there:
         assert [name for name, _ in here.map(names)] == [name for name, _ in there.map(names)] == names
     np.testing.assert_array_equal(picture_task(3), np.full((512, 512), 3.0))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_list_that_has_nothing_for_now_is_asked_again_after_a_poke(workers):
+    ready = threading.Event()
+
+    def tasks():
+        yield "a"
+        while not ready.is_set():
+            yield NOT_YET
+        yield "b"
+
+    with FilmPool(name_task, workers=workers) as pool:
+        results = pool.map(tasks())
+        assert next(results)[0] == "a"
+
+        def arrive() -> None:
+            ready.set()
+            pool.poke()
+
+        threading.Timer(0.2, arrive).start()
+        assert [name for name, _ in results] == ["b"]
+
+
+def test_a_poke_before_anything_runs_is_not_lost():
+    asked = threading.Event()
+
+    def tasks():
+        asked.set()
+        yield NOT_YET
+        yield "late"
+
+    with FilmPool(name_task, workers=1) as pool:
+        pool.poke()
+        assert [name for name, _ in pool.map(tasks())] == ["late"]
+    assert asked.is_set()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ends processes by their number")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_idle_workers_that_are_ended_are_replaced(number):
+    """More of them than may fail to start, while there is no film for them."""
+    again = threading.Event()
+    pids: set[int] = set()
+
+    def tasks():
+        for _ in range(5):
+            yield "film"
+            again.clear()
+            while not again.is_set():
+                yield NOT_YET
+
+    with FilmPool(name_task, workers=1) as pool:
+        for _, pid in pool.map(tasks()):
+            pids.add(pid)
+            os.kill(pid, number)
+            assert _wait_until_gone({pid}, 5.0) == set()
+            again.set()
+            pool.poke()
+    assert len(pids) == 5
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ends processes by their number")
+def test_a_film_is_not_blamed_for_a_job_that_is_evicted(tmp_path):
+    """However often its process is asked to end."""
+    with FilmPool(end_three_times, workers=1) as pool:
+        assert pool.run(tmp_path) == "read"
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def end_three_times(marks: Path) -> str:
+    tried = len(list(marks.iterdir()))
+    if tried < 3:
+        (marks / str(tried)).touch()
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+    return "read"
