@@ -143,8 +143,8 @@ class RayRun:
         return _SHARED_CORE * max(self.workers, 1), _SHARED_CORE * self.predictor.streams
 
     def _carry_out(self, ray: Any) -> None:
-        order = self._order(ray)
-        with _stopping(order.flag, self.stop), _batch_by_batch(ray):
+        with _flag(ray) as flag, _stopping(flag, self.stop), _batch_by_batch(ray):
+            order = self._order(ray, flag)
             losses = 0
             while self._left and not self.stop():
                 before = len(self._left)
@@ -200,7 +200,7 @@ class RayRun:
                     "object store; what is finished is kept: run the same command again"
                 )
 
-    def _order(self, ray: Any) -> Order:
+    def _order(self, ray: Any, flag: Any) -> Order:
         predictor = self.predictor
         request = predictor.request(picture_side=PICTURE_SIDE if self.pictures else None)
         files = {
@@ -211,7 +211,7 @@ class RayRun:
         return Order(
             films=ray.put(self.films),
             package=ray.put(files),
-            flag=_flag(ray),
+            flag=flag,
             task=decoding.film_task,
             request=request,
             batch_size=predictor.batch_size,
@@ -271,23 +271,28 @@ class _Files(Sequence[FilmFile]):
         return self.films[place].file
 
 
-class _Flag:
-    """Whether the run is to stop: an actor beside the driver."""
+@contextmanager
+def _flag(ray: Any) -> Iterator[Any]:
+    """An actor beside the driver that knows whether the run is to stop."""
 
-    def __init__(self) -> None:
-        self._raised = False
+    # Inside a function, so that it travels as code and its process need not import this project.
+    class Flag:
+        def __init__(self) -> None:
+            self.is_up = False
 
-    def raise_it(self) -> None:
-        self._raised = True
+        def raise_it(self) -> None:
+            self.is_up = True
 
-    def raised(self) -> bool:
-        return self._raised
+        def raised(self) -> bool:
+            return self.is_up
 
-
-def _flag(ray: Any) -> Any:
     strategy = importlib.import_module("ray.util.scheduling_strategies").NodeAffinitySchedulingStrategy
     here = strategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(num_cpus=0, scheduling_strategy=here)(_Flag).remote()
+    flag = ray.remote(num_cpus=0, scheduling_strategy=here)(Flag).remote()
+    try:
+        yield flag
+    finally:
+        ray.kill(flag)
 
 
 @contextmanager

@@ -12,11 +12,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from pipelines.decoding import DecodedFilm, DecodeRequest, FilmJob, PictureJob, ReadFilm, Work, film_task
@@ -103,8 +104,14 @@ def packed(batch: range, value: object) -> pa.Table:
 def unpacked(table: pa.Table) -> Iterator[tuple[range, Any]]:
     """Yield batches and what is said of them; arrays are views of the table's own bytes."""
     for start, stop, said, pixels in zip(*(table[name] for name in _SCHEMA.names), strict=True):
-        buffers = [value.as_buffer() for value in (pixels.values or [])]
-        yield range(start.as_py(), stop.as_py()), pickle.loads(said.as_buffer(), buffers=buffers)
+        yield range(start.as_py(), stop.as_py()), pickle.loads(said.as_buffer(), buffers=_views(pixels.values))
+
+
+def _views(values: pa.Array) -> list[pa.Buffer]:
+    """The bytes of binary values where they lie; Arrow's own scalars are copies."""
+    _, offsets, data = values.buffers()
+    ends = np.frombuffer(offsets, np.int64, len(values) + 1, 8 * values.offset).tolist() if len(values) else [0]
+    return [data.slice(start, stop - start) for start, stop in pairwise(ends)]
 
 
 def tasks_table(batches: Sequence[range]) -> pa.Table:
