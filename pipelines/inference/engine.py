@@ -31,6 +31,7 @@ from pipelines.inference.predictor import Predictor
 from pipelines.inference.ray_run import RayRun, actor_defaults
 from pipelines.inference.run_record import describe_run
 from pipelines.inference.shards import Shard
+from pipelines.inference.sources import Sources
 from pipelines.inference.table import write_tables
 from pipelines.inference.usage import Usage
 from pipelines.system import replacing
@@ -228,7 +229,10 @@ class _Run:
             plan=self.plan.digest,
         )
 
+        sources = Sources.of(self.inputs.films)
+
         def record(batch: range, rows: list[dict[str, Any]], states: list[str]) -> None:
+            sources.check([film.file for film in self.inputs.films[batch.start : batch.stop]], rows)
             ledger.record(batch, rows, states)
             if progress:
                 progress(ledger.done, self.films)
