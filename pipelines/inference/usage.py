@@ -75,7 +75,7 @@ class Usage:
             predictor: what ran.
         """
         shares = self.shares()
-        names = {"network": "network", "reading": "reading and decoding", "pictures": "pictures", "idle": "idle"}
+        names = {"network": "network", "reading": "reading and decoding", "pictures": "pictures", "idle": "idle or others"}
         parts = ", ".join(f"{names[name]} {share:.0%}" for name, share in shares.items() if share >= 0.005)
         start = max(0.0, seconds - self.wall)
         advice = self._advice(shares, predictor)
@@ -86,6 +86,8 @@ class Usage:
         workers_waited = self.waiting / max(self.reading + self.waiting, 1e-9)
         if workers_waited > _MOST and shares["idle"] > 1 - 2 * _MOST:
             return "the films' disk or network is the limit: copy them to a local disk, or start more --workers"
+        if not on_gpu and shares["idle"] > _MOST:
+            return "something else holds this run up: other programs on this machine, or a slow disk for its output"
         if on_gpu and self.network > (1 - _MOST) * self.wall:
             return "the GPU is the limit: another one, with shards, would help; more cores would not"
         if on_gpu and shares["reading"] > _MOST:
