@@ -44,8 +44,12 @@ def predict(
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16, fp16 (GPU) or int8 (exports).")] = "auto",
     compiled: Annotated[bool, typer.Option("--compile", help="Compile the network first (PyTorch).")] = False,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Films per forward pass.")] = None,
-    workers: Annotated[int | None, typer.Option(min=0, help="Processes that read films.")] = None,
-    streams: Annotated[int | None, typer.Option(min=1, help="Forward passes side by side.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes that read films (ray: of each reading actor).")
+    ] = None,
+    streams: Annotated[
+        int | None, typer.Option(min=1, help="Forward passes side by side (ray: in each network actor).")
+    ] = None,
     shard: Annotated[
         str | None,
         typer.Option(
