@@ -225,4 +225,3 @@ def _picture(file: Path, radiograph: Radiograph, side: int) -> NDArray[np.uint8]
         radiograph = read_radiograph(file, max_side=side)
     picture = np.clip(to_longest(radiograph.pixels, side), 0.0, 1.0)
     return np.ascontiguousarray(np.rint(picture * 255.0).astype(np.uint8))
-

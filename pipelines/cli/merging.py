@@ -40,7 +40,7 @@ def merge(
 
     Example: `cxr predict merge predictions`
     """
-    from pipelines.inference.merge import merge_shards
+    from pipelines.inference.shards.merge import merge_shards
 
     with progress("films joined") as report:
         summary = merge_shards(out, restart=restart, progress=report)

@@ -86,7 +86,7 @@ def predict(
     from pipelines.cli.watching import refuse_with_watch, watch_inputs
     from pipelines.inference import collect_inputs, predict_films, resolve_model
     from pipelines.inference.choices import gpu_count
-    from pipelines.inference.shards import choose_shard, local_device
+    from pipelines.inference.shards.shard import choose_shard, local_device
 
     share = choose_shard(shard, os.environ, out)
     if share is not None:
@@ -154,7 +154,7 @@ def predict(
 def _beside_others(workers: int | None, streams: int | None) -> tuple[int | None, int | None]:
     """Leave the other processes that torchrun started on this machine their share of its cores."""
     from pipelines.inference.local import default_workers
-    from pipelines.inference.shards import processes_here
+    from pipelines.inference.shards.shard import processes_here
     from pipelines.system import usable_cores
 
     processes = processes_here(os.environ)

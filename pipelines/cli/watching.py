@@ -28,7 +28,7 @@ def watch_inputs(
 ) -> None:
     """Score films as they arrive, until Ctrl-C."""
     from pipelines.evaluation.predictions import WORKLIST_FILE
-    from pipelines.inference.watch import Timing, watch_films
+    from pipelines.inference.watch.watching import Timing, watch_films
 
     def refreshed(folder: Path) -> None:
         from pipelines.reporting.worklist import write_worklist

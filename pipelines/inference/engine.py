@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from pipelines.errors import CxrError
 from pipelines.evaluation.predictions import HEATMAP_FOLDER
 from pipelines.inference.folder_lock import locked
-from pipelines.inference.inputs import InputList, text_of
+from pipelines.inference.inputs.collect import InputList
+from pipelines.inference.inputs.film_names import text_of
+from pipelines.inference.inputs.sources import Sources
 from pipelines.inference.ledger import Ledger, current_states, part_ranges, states_digest
 from pipelines.inference.local import LocalRun, default_workers
 from pipelines.inference.outputs import (
@@ -28,10 +30,9 @@ from pipelines.inference.outputs import (
 )
 from pipelines.inference.plan import close_folder, make_plan, open_folder
 from pipelines.inference.predictor import Predictor
-from pipelines.inference.ray_run import RayRun, actor_defaults
+from pipelines.inference.ray.run import RayRun, actor_defaults
 from pipelines.inference.run_record import describe_run
-from pipelines.inference.shards import Shard
-from pipelines.inference.sources import Sources
+from pipelines.inference.shards.shard import Shard
 from pipelines.inference.table import write_tables
 from pipelines.inference.usage import Usage
 from pipelines.system import replacing
@@ -127,7 +128,7 @@ def predict_films(
     whose files changed on disk in between are done again.
 
     Args:
-        inputs: from `pipelines.inference.inputs.collect_inputs`.
+        inputs: from `pipelines.inference.inputs.collect.collect_inputs`.
         package: folder of a model package.
         out: folder for the outputs; with a shard, of all shards, each of which has a folder in it.
         device: see `Predictor`.

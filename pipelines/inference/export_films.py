@@ -14,7 +14,8 @@ from torch import Tensor
 from models import ModelPackage
 from pipelines.errors import ConfigError
 from pipelines.inference.decode import decode_batch
-from pipelines.inference.inputs import MANIFEST_SUFFIXES, collect_inputs
+from pipelines.inference.inputs.collect import collect_inputs
+from pipelines.inference.inputs.film_names import MANIFEST_SUFFIXES
 from pipelines.inference.predictor import decode_request
 from pipelines.manifest import read_manifest
 

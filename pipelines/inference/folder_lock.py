@@ -9,7 +9,7 @@ from typing import Final
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from pipelines.errors import CxrError
-from pipelines.inference.inputs import text_of
+from pipelines.inference.inputs.film_names import text_of
 
 LOCK_FILE: Final = ".lock"
 _OWNER_FILE: Final = ".lock-owner"

@@ -16,7 +16,8 @@ import pyarrow as pa
 
 from pipelines.errors import CxrError
 from pipelines.film_files import file_state
-from pipelines.inference.inputs import FilmInput, text_of
+from pipelines.inference.inputs.film_list import FilmInput
+from pipelines.inference.inputs.film_names import text_of
 from pipelines.inference.journal import Journal
 from pipelines.inference.table import part_file, read_part, write_part
 

@@ -23,7 +23,7 @@ from pipelines.errors import CxrError
 from pipelines.film_pool import NOT_YET, FilmPool, NotYet, Refusal
 from pipelines.film_slots import FilmSlots, can_share
 from pipelines.inference.decode import assemble
-from pipelines.inference.inputs import FilmInput
+from pipelines.inference.inputs.film_list import FilmInput
 from pipelines.inference.picture_jobs import picture_jobs
 from pipelines.inference.pinned import pinned
 from pipelines.inference.predictor import Predictor

@@ -11,8 +11,8 @@ from typing import Any, Final, Literal
 from pipelines.errors import CxrError
 from pipelines.evaluation.predictions import HEATMAP_FOLDER, WORKLIST_FILE
 from pipelines.evaluation.run_record import RUN_SCHEMA
-from pipelines.inference.film_list import FilmList
-from pipelines.inference.inputs import FilmInput, text_of
+from pipelines.inference.inputs.film_list import FilmInput, FilmList
+from pipelines.inference.inputs.film_names import text_of
 from pipelines.inference.ledger import PART_FILMS
 from pipelines.inference.outputs import (
     CSV_FILE,
@@ -27,7 +27,7 @@ from pipelines.inference.outputs import (
     write_json,
 )
 from pipelines.inference.predictor import Predictor
-from pipelines.inference.shards import Shard
+from pipelines.inference.shards.shard import Shard
 from pipelines.version import code_version, package_versions
 
 _DECIDING: Final = ("torch", "torchvision", "pydicom", "numpy")

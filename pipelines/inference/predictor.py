@@ -25,7 +25,7 @@ from pipelines.imaging import IntendedUse
 from pipelines.inference.backends import choose_backend, open_runtime
 from pipelines.inference.choices import choose_batch_size, choose_device, choose_streams
 from pipelines.inference.decode import DecodedBatch, add_digests, decode_batch
-from pipelines.inference.inputs import text_of
+from pipelines.inference.inputs.film_names import text_of
 from pipelines.inference.ledger import batch_ranges, part_ranges
 from pipelines.inference.placement import stored_peaks
 from pipelines.inference.rows import quality_columns

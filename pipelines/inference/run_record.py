@@ -12,7 +12,7 @@ import psutil
 import torch
 
 from pipelines.evaluation.run_record import RUN_SCHEMA
-from pipelines.inference.inputs import InputList
+from pipelines.inference.inputs.collect import InputList
 from pipelines.inference.plan import Plan
 from pipelines.inference.predictor import Predictor
 from pipelines.inference.triage import RULE

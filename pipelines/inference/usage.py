@@ -75,7 +75,12 @@ class Usage:
             predictor: what ran.
         """
         shares = self.shares()
-        names = {"network": "network", "reading": "reading and decoding", "pictures": "pictures", "idle": "idle or others"}
+        names = {
+            "network": "network",
+            "reading": "reading and decoding",
+            "pictures": "pictures",
+            "idle": "idle or others",
+        }
         parts = ", ".join(f"{names[name]} {share:.0%}" for name, share in shares.items() if share >= 0.005)
         start = max(0.0, seconds - self.wall)
         advice = self._advice(shares, predictor)

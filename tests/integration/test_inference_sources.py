@@ -8,8 +8,9 @@ import torch
 
 from pipelines.errors import CxrError
 from pipelines.film_files import RemoteFilm
-from pipelines.inference import collect_inputs, predict_films, sources
-from pipelines.inference.sources import SourceLostError, Sources
+from pipelines.inference import collect_inputs, predict_films
+from pipelines.inference.inputs import sources
+from pipelines.inference.inputs.sources import SourceLostError, Sources
 from tests.inference_films import tiny_package, write_png
 
 OK, GONE, DENIED = {"reason": None}, {"reason": "missing"}, {"reason": "unreadable_file"}

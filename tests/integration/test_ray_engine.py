@@ -19,10 +19,11 @@ from pipelines import decoding
 from pipelines.decoding import NO_WORK
 from pipelines.errors import CxrError
 from pipelines.film_files import file_state
-from pipelines.inference import Predictor, collect_inputs, predict_films, ray_cluster
+from pipelines.inference import Predictor, collect_inputs, predict_films
 from pipelines.inference.ledger import Ledger
-from pipelines.inference.ray_run import RayRun
-from pipelines.inference.ray_stages import Scored, packed, unpacked
+from pipelines.inference.ray import cluster as ray_cluster
+from pipelines.inference.ray.run import RayRun
+from pipelines.inference.ray.stages import Scored, packed, unpacked
 from tests.hostile_tasks import hostile_film_task
 from tests.inference_films import tiny_package, write_png
 from tests.ray_tasks import slow_film_task

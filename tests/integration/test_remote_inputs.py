@@ -15,8 +15,8 @@ from pipelines.decoding import DecodedFilm, DecodeRequest, FilmJob, decode_film,
 from pipelines.errors import CxrError, Reason, UnreadableImage
 from pipelines.film_files import RemoteFilm, file_state, listing, opened, remote
 from pipelines.film_pool import FilmPool
-from pipelines.inference import remote_inputs
-from pipelines.inference.inputs import collect_inputs
+from pipelines.inference.inputs import remote as remote_inputs
+from pipelines.inference.inputs.collect import collect_inputs
 from tests.inference_films import write_dicom, write_png
 from tests.misbehaving_server import misbehaving
 

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from pipelines.inference import collect_inputs, ledger, plan, predict_films
-from pipelines.inference.merge import merge_shards
-from pipelines.inference.shards import Shard
+from pipelines.inference.shards.merge import merge_shards
+from pipelines.inference.shards.shard import Shard
 from tests.inference_films import tiny_package, write_png
 
 TABLES = ("predictions.parquet", "predictions.csv")

@@ -19,10 +19,12 @@ from typer.testing import CliRunner
 
 from pipelines.cli import merging
 from pipelines.errors import CxrError
-from pipelines.inference import census, collect_inputs, ledger, merge, plan, predict_films, shard_folder, table
+from pipelines.inference import collect_inputs, ledger, plan, predict_films, table
 from pipelines.inference.folder_lock import locked
-from pipelines.inference.merge import merge_shards
-from pipelines.inference.shards import Shard, detect_shard
+from pipelines.inference.shards import census, merge
+from pipelines.inference.shards import folder as shard_folder
+from pipelines.inference.shards.merge import merge_shards
+from pipelines.inference.shards.shard import Shard, detect_shard
 from tests.inference_films import tiny_package, write_png
 
 TABLES = ("predictions.parquet", "predictions.csv")

@@ -19,8 +19,8 @@ from pipelines.evaluation.predictions import COLUMNS, heatmap_file, maps_file
 from pipelines.evaluation.tables import read_predictions
 from pipelines.inference import collect_inputs, predict_films
 from pipelines.inference.outputs import read_json
-from pipelines.inference.watch import Timing, WatchSummary, watch_films
-from pipelines.inference.watch_table import WatchTable
+from pipelines.inference.watch.table import WatchTable
+from pipelines.inference.watch.watching import Timing, WatchSummary, watch_films
 from tests.inference_films import tiny_package, write_dicom, write_png
 
 QUICK = Timing(settle=0.2, give_up=0.6, look=0.05, refresh=0.1)

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from pipelines.errors import CxrError
-from pipelines.inference.inputs import collect_inputs, natural_key, text_of
+from pipelines.inference.inputs.collect import collect_inputs
+from pipelines.inference.inputs.film_names import natural_key, text_of
 from pipelines.inference.plan import list_digest
 from pipelines.manifest import manifest_digest, read_manifest
 from tests.inference_films import write_png

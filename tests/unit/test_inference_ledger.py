@@ -8,7 +8,7 @@ import pytest
 from pipelines.errors import CxrError
 from pipelines.film_files import file_state
 from pipelines.inference import ledger
-from pipelines.inference.inputs import FilmInput
+from pipelines.inference.inputs.film_list import FilmInput
 from pipelines.inference.ledger import Ledger, batch_ranges, part_ranges
 
 FILMS, BATCH = 22, 3

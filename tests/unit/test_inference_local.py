@@ -18,7 +18,7 @@ from pipelines.decoding import DecodeRequest, FilmJob, PictureJob, ReadFilm, Wor
 from pipelines.film_pool import Refusal
 from pipelines.imaging import Placement
 from pipelines.inference import local
-from pipelines.inference.inputs import FilmInput
+from pipelines.inference.inputs.film_list import FilmInput
 from pipelines.inference.local import LocalRun
 from pipelines.inference.predictor import ScoredBatch
 from tests.inference_films import write_png

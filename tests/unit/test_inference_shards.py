@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import CxrError
-from pipelines.inference.shards import Shard, choose_shard, detect_shard, local_device, processes_here, shards_in
+from pipelines.inference.shards.shard import Shard, choose_shard, detect_shard, local_device, processes_here, shards_in
 
 
 def array(task: int, count: int, *, first: int = 0, step: int = 1, **more: object) -> dict[str, str]:

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from pipelines.errors import CxrError
-from pipelines.inference.watch_folder import TEMPORARY, Watcher, drop_folders
+from pipelines.inference.watch.folder import TEMPORARY, Watcher, drop_folders
 
 
 def put(path, text="x"):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipelines.inference.watch_folder import Look
-from pipelines.inference.watch_state import GONE, Arrivals, Complete
+from pipelines.inference.watch.folder import Look
+from pipelines.inference.watch.state import GONE, Arrivals, Complete
 
 
 @pytest.fixture

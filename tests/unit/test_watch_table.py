@@ -10,9 +10,9 @@ from pipelines.cli import watching
 from pipelines.errors import CxrError
 from pipelines.evaluation.predictions import COLUMNS
 from pipelines.inference.journal import Journal
-from pipelines.inference.watch import WatchStatus
-from pipelines.inference.watch_state import Arrivals
-from pipelines.inference.watch_table import WatchTable
+from pipelines.inference.watch.state import Arrivals
+from pipelines.inference.watch.table import WatchTable
+from pipelines.inference.watch.watching import WatchStatus
 
 
 def row(name: str, digest: str | None = None, **values) -> dict:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.errors import CxrError
-from pipelines.inference.shard_folder import Counts, ShardFolder, rows_in_order
+from pipelines.inference.shards.folder import Counts, ShardFolder, rows_in_order
 
 Progress = Callable[[int, int], None]
 """Called with (films joined, films in all)."""

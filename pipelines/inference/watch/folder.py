@@ -10,7 +10,7 @@ from typing import Final
 from pipelines.errors import CxrError
 from pipelines.film_files import file_state
 from pipelines.film_files.address import is_address, shown_address
-from pipelines.inference.film_names import skip_reason, text_of
+from pipelines.inference.inputs.film_names import skip_reason, text_of
 from pipelines.inference.outputs import OUTPUT_FILES, OUTPUT_FOLDERS, is_predictions_folder
 
 TEMPORARY_SUFFIXES: Final = (".part", ".partial", ".filepart", ".tmp", ".temp", ".crdownload", ".download", ".swp")

@@ -18,11 +18,11 @@ from pipelines.decoding import PICTURE_SIDE
 from pipelines.errors import CxrError, Reason
 from pipelines.film_files import FilmFile, file_state
 from pipelines.inference.choices import choose_device
-from pipelines.inference.inputs import FilmInput
+from pipelines.inference.inputs.film_list import FilmInput
 from pipelines.inference.local import Record
 from pipelines.inference.predictor import Predictor
-from pipelines.inference.ray_cluster import check_machines, connected, describe_installation, nodes
-from pipelines.inference.ray_stages import (
+from pipelines.inference.ray.cluster import check_machines, connected, describe_installation, nodes
+from pipelines.inference.ray.stages import (
     FilmReader,
     FilmScorer,
     Order,
@@ -32,7 +32,7 @@ from pipelines.inference.ray_stages import (
     unpacked,
     write_batch_pictures,
 )
-from pipelines.inference.ray_usage import ClusterUsage
+from pipelines.inference.ray.usage import ClusterUsage
 from pipelines.inference.usage import Usage
 
 _TASK_FILMS: Final = 128

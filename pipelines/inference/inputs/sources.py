@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from pipelines.errors import Reason
 from pipelines.film_files import FilmFile, RemoteFilm, file_state
-from pipelines.inference.film_list import FilmInput, FilmList
-from pipelines.inference.film_names import text_of
+from pipelines.inference.inputs.film_list import FilmInput, FilmList
+from pipelines.inference.inputs.film_names import text_of
 
 _UNREACHED: Final = frozenset({Reason.MISSING.value, Reason.UNREADABLE_FILE.value})
 _NO_ANSWER: Final = "OSError"

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from pipelines.inference.film_names import natural_key, text_of
-from pipelines.inference.watch_folder import Look
+from pipelines.inference.inputs.film_names import natural_key, text_of
+from pipelines.inference.watch.folder import Look
 
 GONE: Final = FileNotFoundError.__name__
 """`file_state` of a file that is not there."""

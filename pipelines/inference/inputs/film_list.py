@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from pipelines.film_files import FilmFile, RemoteFilm
 from pipelines.film_files.address import below
-from pipelines.inference.film_names import text_of
+from pipelines.inference.inputs.film_names import text_of
 
 _TEXT: Final = pa.large_string()
 _BYTES: Final = pa.large_binary()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipelines.errors import CxrError
-from pipelines.inference.film_names import natural_order, skip_reason, text_of
+from pipelines.inference.inputs.film_names import natural_order, skip_reason, text_of
 from pipelines.inference.outputs import is_predictions_folder
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import overload
 
-from pipelines.inference.film_list import FilmInput
+from pipelines.inference.inputs.film_list import FilmInput
 
 
 class FilmWindow(Sequence[FilmInput]):

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.errors import CxrError
-from pipelines.inference.film_list import FilmBlock, text_column
+from pipelines.inference.inputs.film_list import FilmBlock, text_column
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from pipelines.errors import CxrError
 from pipelines.evaluation.predictions import SCHEMA
 from pipelines.evaluation.run_record import RUN_SCHEMA
 from pipelines.inference.folder_lock import is_locked
-from pipelines.inference.inputs import text_of
+from pipelines.inference.inputs.film_names import text_of
 from pipelines.inference.outputs import (
     CSV_FILE,
     DIGESTS_FILE,
@@ -26,7 +26,7 @@ from pipelines.inference.outputs import (
     TABLE_FILE,
     read_json,
 )
-from pipelines.inference.shards import Shard, shards_in
+from pipelines.inference.shards.shard import Shard, shards_in
 
 _NAMED: Final = 8
 """Shards that one sentence names at most."""

@@ -11,20 +11,20 @@ from typing import Any, Final
 
 from pipelines.errors import Reason
 from pipelines.evaluation.predictions import HEATMAP_FOLDER, heatmap_file, maps_file
-from pipelines.inference.film_list import FilmInput
-from pipelines.inference.film_names import text_of
-from pipelines.inference.film_window import FilmWindow
-from pipelines.inference.inputs import InputList
+from pipelines.inference.inputs.collect import InputList
+from pipelines.inference.inputs.film_list import FilmInput
+from pipelines.inference.inputs.film_names import text_of
+from pipelines.inference.inputs.unique_ids import InputSource
 from pipelines.inference.local import LocalRun
 from pipelines.inference.outputs import RUN_FILE, write_json
 from pipelines.inference.plan import Plan
 from pipelines.inference.predictor import Predictor
 from pipelines.inference.run_record import describe_run
-from pipelines.inference.unique_ids import InputSource
-from pipelines.inference.watch_folder import DropFolder, Look, Watcher
-from pipelines.inference.watch_state import GONE, Arrivals, Complete
-from pipelines.inference.watch_summary import Timing, WatchStatus, WatchSummary
-from pipelines.inference.watch_table import WatchTable
+from pipelines.inference.watch.film_window import FilmWindow
+from pipelines.inference.watch.folder import DropFolder, Look, Watcher
+from pipelines.inference.watch.state import GONE, Arrivals, Complete
+from pipelines.inference.watch.summary import Timing, WatchStatus, WatchSummary
+from pipelines.inference.watch.table import WatchTable
 
 INCOMPLETE: Final = frozenset(
     (

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.inference.film_names import text_of
+from pipelines.inference.inputs.film_names import text_of
 from pipelines.inference.outputs import CSV_FILE, RUN_FILE, TABLE_FILE
 
 

@@ -4,14 +4,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pipelines.errors import CxrError
-from pipelines.inference.film_names import text_of
 from pipelines.inference.folder_lock import locked
+from pipelines.inference.inputs.film_names import text_of
 from pipelines.inference.local import default_workers
 from pipelines.inference.plan import Plan, json_digest, make_plan, open_folder
 from pipelines.inference.predictor import Predictor
-from pipelines.inference.watch_folder import DropFolder, drop_folders
-from pipelines.inference.watch_run import Callbacks, WatchRun
-from pipelines.inference.watch_summary import Timing, WatchStatus, WatchSummary
+from pipelines.inference.watch.folder import DropFolder, drop_folders
+from pipelines.inference.watch.run import Callbacks, WatchRun
+from pipelines.inference.watch.summary import Timing, WatchStatus, WatchSummary
 
 __all__ = ["Timing", "WatchStatus", "WatchSummary", "watch_films"]
 

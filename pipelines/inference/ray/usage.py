@@ -2,7 +2,7 @@
 
 from pipelines.decoding import Work
 from pipelines.inference.predictor import Predictor
-from pipelines.inference.ray_stages import Scored
+from pipelines.inference.ray.stages import Scored
 from pipelines.inference.usage import Usage
 
 

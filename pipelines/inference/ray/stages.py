@@ -25,10 +25,10 @@ from pipelines.errors import CxrError
 from pipelines.film_pool import NOT_YET, FilmPool, Refusal
 from pipelines.film_slots import FilmSlots, can_share
 from pipelines.inference.decode import assemble
-from pipelines.inference.film_list import FilmInput
+from pipelines.inference.inputs.film_list import FilmInput
 from pipelines.inference.picture_jobs import picture_jobs
 from pipelines.inference.predictor import Predictor
-from pipelines.inference.ray_cluster import describe_installation, difference, fetch
+from pipelines.inference.ray.cluster import describe_installation, difference, fetch
 
 _SCHEMA: Final = pa.schema(
     [

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from pipelines.errors import CxrError
-from pipelines.inference.inputs import text_of
+from pipelines.inference.inputs.film_names import text_of
 from pipelines.inference.outputs import PLAN_FILE, RUN_FILE, read_json
 
 MAX_SHARDS: Final = 99_999

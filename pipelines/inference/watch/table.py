@@ -15,7 +15,7 @@ from pipelines.evaluation.predictions import COLUMNS, SCHEMA
 from pipelines.inference.journal import Journal
 from pipelines.inference.outputs import CSV_FILE, PARTS_FOLDER, TABLE_FILE
 from pipelines.inference.table import PICTURE_DIGEST, csv_cells, csv_writer, to_table
-from pipelines.inference.watch_state import Complete
+from pipelines.inference.watch.state import Complete
 from pipelines.system import replacing
 
 JOURNAL_FILE: Final = "watch.journal"

@@ -205,7 +205,7 @@ def _ask(ray: Any, node: str, sample: Sequence[FilmFile], pictures: str | None) 
         import pickle
 
         try:
-            from pipelines.inference.ray_cluster import look_around
+            from pipelines.inference.ray.cluster import look_around
 
             return look_around(*pickle.loads(packed))
         except (ImportError, AttributeError):

@@ -11,17 +11,17 @@ import pyarrow as pa
 
 from pipelines.errors import CxrError
 from pipelines.film_files.address import is_address, parse_address, shown_address
-from pipelines.inference.film_list import FilmBlock, FilmInput, FilmList, joined, named_block, text_column
-from pipelines.inference.film_names import (
+from pipelines.inference.inputs.film_list import FilmBlock, FilmInput, FilmList, joined, named_block, text_column
+from pipelines.inference.inputs.film_names import (
     MANIFEST_SUFFIXES,
     SKIPPED_NAMES,
     SKIPPED_SUFFIXES,
     natural_key,
     text_of,
 )
-from pipelines.inference.folders import FolderWalk
-from pipelines.inference.remote_inputs import collect_remote, parent_address, read_remote_manifest
-from pipelines.inference.unique_ids import Collected, InputSource, unique_blocks
+from pipelines.inference.inputs.folders import FolderWalk
+from pipelines.inference.inputs.remote import collect_remote, parent_address, read_remote_manifest
+from pipelines.inference.inputs.unique_ids import Collected, InputSource, unique_blocks
 from pipelines.manifest import manifest_digest, read_manifest
 
 __all__ = [

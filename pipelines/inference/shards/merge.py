@@ -13,13 +13,13 @@ import pyarrow as pa
 
 from pipelines.errors import CxrError
 from pipelines.evaluation.predictions import HEATMAP_FOLDER
-from pipelines.inference.census import Census, Progress
 from pipelines.inference.folder_lock import locked
-from pipelines.inference.inputs import text_of
+from pipelines.inference.inputs.film_names import text_of
 from pipelines.inference.ledger import states_digest
 from pipelines.inference.outputs import CSV_FILE, PLAN_FILE, RUN_FILE, TABLE_FILE, read_json, write_json
 from pipelines.inference.plan import close_folder
-from pipelines.inference.shard_folder import ShardFolder, differences, finished_shards, is_counted, rows_in_order
+from pipelines.inference.shards.census import Census, Progress
+from pipelines.inference.shards.folder import ShardFolder, differences, finished_shards, is_counted, rows_in_order
 from pipelines.inference.table import Duplicates, write_rows
 from pipelines.version import code_version, package_versions
 

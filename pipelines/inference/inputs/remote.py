@@ -16,10 +16,10 @@ from pipelines.film_files import RemoteFilm
 from pipelines.film_files.address import Address, parse_address
 from pipelines.film_files.listing import find_object, list_objects
 from pipelines.film_files.remote import fetched
-from pipelines.inference.film_list import FilmBlock, named_block, text_column
-from pipelines.inference.film_names import MANIFEST_SUFFIXES, OUTPUT, natural_order, skip_reason, text_of
+from pipelines.inference.inputs.film_list import FilmBlock, named_block, text_column
+from pipelines.inference.inputs.film_names import MANIFEST_SUFFIXES, OUTPUT, natural_order, skip_reason, text_of
+from pipelines.inference.inputs.unique_ids import Collected, InputSource
 from pipelines.inference.outputs import OUTPUT_FOLDERS, PLAN_FILE, RUN_FILE, is_predictions_folder
-from pipelines.inference.unique_ids import Collected, InputSource
 from pipelines.manifest import read_manifest
 
 MANIFEST_SECONDS = 600.0

@@ -1,0 +1,1 @@
+"""One run over the machines of a Ray cluster."""
