@@ -20,8 +20,9 @@ types: $(VENV)/.dev
 imports: $(VENV)/.dev
 	$(BIN)/lint-imports
 
+# One process for each core; the tests of a file stay together, because they share what took long to make.
 unit: $(VENV)/.dev
-	$(BIN)/pytest
+	$(BIN)/pytest -n logical --dist loadfile
 
 $(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --editable '.[lite0]'
