@@ -39,8 +39,10 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):  # the drive may be gone: what ended the run is what has to be said
+        # The drive may be gone: what ended the run is what has to be said.
+        with suppress(OSError):
             file.unlink(missing_ok=True)  # before it is free: whoever waits for this very file looks again
+        with suppress(OSError):
             lock.release()
 
 
