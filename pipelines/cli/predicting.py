@@ -75,8 +75,8 @@ def predict(
     """Score films: one row per input, whatever happened to it.
 
     A film that cannot be read is a row with a reason, and the exit code is then 1 (a shard ends with 0; `cxr predict
-    merge` has the 1). After an interruption the
-    same command goes on; what is finished is not done again. Ctrl-C once finishes what is under way, twice stops.
+    merge` has the 1). After an interruption the same command goes on; what is finished is not done again. Ctrl-C once
+    finishes what is under way, twice stops.
 
     With --watch the folders are looked into every second, and rows are added to predictions.csv as films arrive; the
     same command goes on with the same table.

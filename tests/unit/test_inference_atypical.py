@@ -98,7 +98,8 @@ def test_the_decoders_are_told_whom_the_model_is_meant_for(package: ModelPackage
 def test_quality_columns_are_the_schemas_and_hold_what_was_said(package: ModelPackage, tmp_path: Path) -> None:
     quality = Quality(inverted=True, rotation_degrees=90, cropped=False, low_contrast=True, text_area=0.25, border=0.5)
     columns = quality_columns(quality, FilmFacts(100, 100, colour=True), Orientation(columns_flipped=True))
-    assert list(columns) == SCHEMA.names[SCHEMA.names.index("atypicality") + 1 :]
+    names = SCHEMA.names
+    assert list(columns) == names[names.index("atypicality") + 1 : names.index("orientation") + 1]
     assert list(columns.values()) == [True, 90, False, True, 0.25, 0.5, True, 2]
     film = write_png(tmp_path / "a.png", 3)
     row = Predictor(package, device="cpu")([film, tmp_path / "gone.png"]).iloc[0]
