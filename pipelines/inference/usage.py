@@ -8,6 +8,8 @@ from pipelines.decoding import Work
 from pipelines.inference.predictor import Predictor
 from pipelines.system import usable_cores
 
+_SHORT: Final = 10.0
+"""Seconds below which idle time says nothing: reading processes start, and the last batch waits alone."""
 _MOST: Final = 0.4
 """Share of the cores' time from which one thing is the limit."""
 
@@ -91,6 +93,8 @@ class Usage:
         workers_waited = self.waiting / max(self.reading + self.waiting, 1e-9)
         if workers_waited > _MOST and shares["idle"] > 1 - 2 * _MOST:
             return "the films' disk or network is the limit: copy them to a local disk, or start more --workers"
+        if not on_gpu and shares["idle"] > _MOST and self.wall < _SHORT:
+            return "too short a run to say what limits it"
         if not on_gpu and shares["idle"] > _MOST:
             return "something else holds this run up: other programs on this machine, or a slow disk for its output"
         if on_gpu and self.network > (1 - _MOST) * self.wall:
