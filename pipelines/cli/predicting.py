@@ -3,7 +3,7 @@
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -91,6 +91,14 @@ def predict(
     share = choose_shard(shard, os.environ, out)
     if share is not None:
         note(share.line())
+    how: dict[str, Any] = {
+        "backend": backend,
+        "precision": precision,
+        "compile": compiled,
+        "batch_size": batch_size,
+        "heatmaps": heatmaps,
+        "restart": restart,
+    }
     if watch:
         refuse_with_watch({"--shard (or a launcher's)": share, "--root": root, "--split": split})
         refuse_with_watch({"--engine ray": engine is EngineName.RAY or None, "--dry-run": dry_run or None})
@@ -102,14 +110,9 @@ def predict(
             give_up=give_up,
             html=html,
             device=device,
-            backend=backend,
-            precision=precision,
-            compile=compiled,
-            batch_size=batch_size,
             workers=workers,
             streams=streams,
-            heatmaps=heatmaps,
-            restart=restart,
+            **how,
         )
         return
     films = collect_inputs(inputs, root=root, split=split)
@@ -124,14 +127,9 @@ def predict(
             package,
             out,
             device=local_device(device, os.environ, gpu_count()),
-            backend=backend,
-            precision=precision,
-            compile=compiled,
-            batch_size=batch_size,
             workers=workers,
             streams=streams,
-            heatmaps=heatmaps,
-            restart=restart,
+            **how,
             shard=share,
             engine=engine.value,
             progress=report,

@@ -15,13 +15,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import psutil
-
 from pipelines import decoding
 from pipelines.decoding import PICTURE_SIDE, FilmJob, PictureJob, ReadFilm, Work
 from pipelines.errors import CxrError
 from pipelines.film_pool import NOT_YET, FilmPool, NotYet, Refusal
 from pipelines.film_slots import FilmSlots, can_share
+from pipelines.inference.choices import available_memory
 from pipelines.inference.decode import assemble
 from pipelines.inference.inputs.film_list import FilmInput
 from pipelines.inference.picture_jobs import picture_jobs
@@ -42,7 +41,7 @@ def default_workers() -> int:
 
     On a CPU the network's threads share the cores with them: whoever has something to do computes.
     """
-    return max(1, min(usable_cores(), int(psutil.virtual_memory().available) // _WORKER_BYTES))
+    return max(1, min(usable_cores(), available_memory() // _WORKER_BYTES))
 
 
 @dataclass(slots=True)
