@@ -1,0 +1,1 @@
+"""The languages of a report: messages from catalogues, numbers and dates by locale."""

@@ -1,0 +1,50 @@
+"""A table of a report, once for the page and for the forms that go into a manuscript."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from markupsafe import Markup
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: as it is printed, and the numbers behind it."""
+
+    html: Markup
+    value: float | int | str | bool | None = None
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+
+    @property
+    def text(self) -> str:
+        """As plain text on one line."""
+        spaced = Markup(str(self.html).replace("<span", " <span").replace("<br", " <br"))
+        return " ".join(spaced.striptags().split())
+
+
+@dataclass(frozen=True)
+class Column:
+    """The head of a column."""
+
+    key: str
+    """Stable and English: the name of the column in the JSON form."""
+    head: Markup
+    align: Literal["left", "right"] = "left"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under heads; the first cell of a row is its head."""
+
+    key: str
+    """Stable and unique in the report, for example ``accuracy-s1f1-counts``: an id in the page, a name in the JSON."""
+    title: Markup
+    """Says what the table shows; printed as its caption."""
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    note: Markup | None = None
+    """What a reader must know beside it."""
+
+    def __post_init__(self) -> None:
+        assert all(len(row) == len(self.columns) for row in self.rows), f"{self.key}: rows do not fit their heads"
