@@ -38,10 +38,9 @@ class Words:
         """A message of the report; ``{names}`` take the values."""
         return self.language.text(message, **values)
 
-    def plural(self, singular: str, plural: str, n: int, **values: Any) -> Markup:
+    def plural(self, singular: str, plural: str, count: int, /, **values: Any) -> Markup:
         """A message that depends on a count; give ``n=words.count(...)`` to print the count with its source."""
-        shown = values.pop("shown", None)
-        return self.language.plural(singular, plural, n, **({"n": shown} if shown is not None else {}), **values)
+        return self.language.plural(singular, plural, count, **values)
 
     def recorded(self, text: str | None, limit: int = 400) -> Markup:
         """A sentence that an evaluation file holds in English; foreign text in it is isolated and cut."""
@@ -104,7 +103,7 @@ class Words:
     def films(self, record: BaseModel, *field: str | int) -> Markup:
         """A count of films in words."""
         found = _field(record, field)
-        return self.plural("{n} film", "{n} films", int(found), shown=self.count(record, *field))
+        return self.plural("{n} film", "{n} films", int(found), n=self.count(record, *field))
 
     def percent(self, estimate: Estimate, digits: int = 1) -> Markup:
         """A share as a percentage, or a dash where it has no value."""

@@ -46,10 +46,10 @@ class Language:
         """A message in this language; ``{names}`` take the values, which are escaped unless they are markup."""
         return Markup(self.translations.gettext(message)).format(**values)
 
-    def plural(self, singular: str, plural: str, n: int, **values: Any) -> Markup:
+    def plural(self, singular: str, plural: str, count: int, /, **values: Any) -> Markup:
         """A message that depends on a count; ``{n}`` is the count, written by locale, unless given otherwise."""
-        values.setdefault("n", self.integer(n))
-        return Markup(self.translations.ngettext(singular, plural, n)).format(**values)
+        values.setdefault("n", self.integer(count))
+        return Markup(self.translations.ngettext(singular, plural, count)).format(**values)
 
     def recorded(self, message: str) -> str | None:
         """A sentence of an evaluation file; None where the catalogue has none such."""
@@ -107,6 +107,11 @@ def language(code: str) -> Language:
     if code not in NAMES:
         raise ConfigError(f"language: found {code!r}, expected {', '.join(NAMES)}.")
     return Language(code, Locale.parse(code), _translations(code))
+
+
+def message(text: str) -> str:
+    """Mark a text as a message for the catalogues where it stands in a table; it is translated where it is printed."""
+    return text
 
 
 def catalogue_text(code: str) -> str:
