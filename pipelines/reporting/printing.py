@@ -31,6 +31,12 @@ class Words:
 
     language: Language
     book: Book
+    several: bool = False
+    """Whether the page holds several languages, so that ids need the language's code to be unique."""
+
+    def id(self, name: str) -> str:
+        """An id that is unique in the page."""
+        return f"{self.language.code}-{name}" if self.several else name
 
     # Messages ------------------------------------------------------------------------------------------------------
 
