@@ -1,148 +1,110 @@
-"""The report: one self-contained HTML page made from an evaluation folder."""
+"""The report: one self-contained HTML page made from evaluation folders."""
 
+import importlib
+import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipelines.assessment.proxies import read_reading_time
-from pipelines.assessment.reading_records import (
-    FindingReadingTime,
-    ReadingTime,
-    SimulationRecord,
-    TheoryRecord,
-    Waiting,
-)
-from pipelines.evaluation.files import read_evaluation
-from pipelines.evaluation.records import Evaluation, FindingResult
-from pipelines.reporting import words
-from pipelines.reporting.figures import control_figure, roc_figure, score_figure, waiting_figure, worklist_figure
-from pipelines.reporting.pictures import Shown, shown_example
+from pipelines.reporting.book import Book, open_book
+from pipelines.reporting.chapters.chapter import Chapter
+from pipelines.reporting.charts.style import FONT
+from pipelines.reporting.fonts import font_faces
+from pipelines.reporting.language.language import Language, language
+from pipelines.reporting.printing import Words
+from pipelines.reporting.words import plain
 from pipelines.system import replace_text
 
-FILTERS: Final = (
-    *("plain", "percent", "percent_interval", "number", "interval", "bounds", "change", "films", "tally"),
-    *("minutes", "minutes_interval", "minutes_digits"),
+CHAPTERS: Final = (
+    *("summary", "flow", "accuracy", "explore", "workload", "subgroups", "calibration", "localisation", "trust"),
+    *("films", "checklist", "provenance"),
 )
-"""Functions of `words` that a template may use."""
 
 
 @dataclass(frozen=True)
-class Waits:
-    """One table of waiting times: three columns by class of film."""
+class Edition:
+    """The report in one language."""
 
-    source: str
-    fifo: Waiting
-    ai: Waiting
-    difference: Waiting
-
-
-@dataclass(frozen=True)
-class Section:
-    """One finding with its figures."""
-
-    result: FindingResult
-    anchor: str
-    name: str
-    roc: Markup | None
-    scores: Markup | None
-    control: Markup | None
-    examples: tuple[Shown, ...]
-    examples_absent: str | None
-    proxies: FindingReadingTime | None
-    waits: TheoryRecord | SimulationRecord | None
-    """Theory where there is a formula, the simulation otherwise."""
-    waiting: Markup | None
-    tables: tuple[Waits, ...]
-    """Mean wait, the 95th percentile, the longest: the last two are what the order costs somebody."""
-    worklist: Markup | None
+    language: Language
+    title: Markup
+    chapters: tuple[Chapter, ...]
+    body: Markup
 
 
-def write_report(evaluation_dir: Path, out: Path) -> None:
-    """Write the report of one evaluation.
+def write_report(
+    evaluations: Sequence[Path], out: Path, *, languages: Sequence[str] = ("en",), command: str | None = None
+) -> None:
+    """Write the report of one or several evaluations.
 
     Args:
-        evaluation_dir: folder with ``evaluation.json`` and, if there are any, ``reading_time.json`` and ``pictures/``.
+        evaluations: folders with ``evaluation.json`` and, if there are any, ``reading_time.json`` and ``pictures/``.
         out: the HTML file; it needs no other file and makes no request.
+        languages: codes; with several the page has a switch and shows the first.
+        command: the command that makes the page again, to be printed in it.
 
     Raises:
-        EvaluationError: no evaluation there, or a file that breaks its schema.
+        EvaluationError: no evaluation in a folder, or a file that breaks its schema.
+        ConfigError: a language that is not known.
     """
-    evaluation = read_evaluation(evaluation_dir)
-    proxies = read_reading_time(evaluation_dir)
-    page = render_report(evaluation, proxies, evaluation_dir)
+    page = render_page(open_book(evaluations, command), languages)
     out.parent.mkdir(parents=True, exist_ok=True)
     replace_text(out, page)
 
 
-def render_report(evaluation: Evaluation, proxies: ReadingTime | None, folder: Path) -> str:
-    """The page as text; ``folder`` holds the example pictures."""
-    environment = Environment(
-        loader=PackageLoader("pipelines.reporting", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    for name in FILTERS:
-        environment.filters[name] = getattr(words, name)
-    css = resources.files("pipelines.reporting").joinpath("templates/report.css").read_text(encoding="utf-8")
-    by_finding = {entry.finding: entry for entry in proxies.findings} if proxies else {}
-    sections = [
-        _section(result, by_finding.get(result.finding), folder, f"finding-{number}")
-        for number, result in enumerate(evaluation.findings, 1)
-    ]
-    return environment.get_template("report.html.j2").render(
-        evaluation=evaluation, proxies=proxies, sections=sections, css=Markup(css)
+def render_page(book: Book, languages: Sequence[str]) -> str:
+    """The page as text."""
+    chosen = [language(code) for code in dict.fromkeys(languages)]
+    editions = [edition(book, one, chosen) for one in chosen]
+    names = dict.fromkeys(name for one in editions for part in one.chapters for name in part.scripts)
+    keys = [part.key for part in editions[0].chapters]
+    css = "\n".join([_file("page.css"), *(_file(f"{key}.css") for key in keys)])
+    text = "".join({character for one in editions for character in one.body})
+    words = Words(chosen[0], book, several=len(chosen) > 1)
+    return str(
+        words.render(
+            "page.html.j2",
+            editions=editions,
+            title=" ".join(editions[0].title.striptags().split()),
+            css=Markup(f"{font_faces(FONT, text)}\n{css}"),
+            scripts=[Markup(_file(name)) for name in ("page.js", *names)],
+        )
     )
 
 
-def _waits(proxies: FindingReadingTime | None) -> TheoryRecord | SimulationRecord | None:
-    if proxies is None or proxies.theory is None:
-        return None
-    return proxies.theory if proxies.theory.absent is None else proxies.simulation
+def edition(book: Book, one: Language, chosen: Sequence[Language]) -> Edition:
+    """The report in one of the page's languages."""
+    words = Words(one, book, several=len(chosen) > 1)
+    chapters = tuple(
+        importlib.import_module(f"pipelines.reporting.chapters.{name}").chapter(book, words)
+        for name in CHAPTERS
+        if importlib.util.find_spec(f"pipelines.reporting.chapters.{name}")
+    )
+    title = _title(book, words)
+    body = words.render(
+        "edition.html.j2",
+        chapters=chapters,
+        title=title,
+        introduction=words(
+            "How well a computer reading of chest radiographs agrees with a reference, on films it was tested on. This "
+            "is research software, not a medical device: its scores must not be used to decide about a patient."
+        ),
+        languages=chosen,
+        first=one is chosen[0],
+    )
+    return Edition(one, title, chapters, body)
 
 
-def _tables(waits: TheoryRecord | SimulationRecord, simulated: SimulationRecord) -> tuple[Waits, ...]:
-    runs = f"{simulated.replications:,} simulated runs of {simulated.films:,} films each"
-    source = f"Theory; {waits.method}." if isinstance(waits, TheoryRecord) else f"Means over {runs}."
-    kinds = (
-        (source, waits, "waiting_minutes"),
-        (f"Means over {runs}.", simulated, "p95_minutes"),
-        (f"Means over {runs}.", simulated, "maximum_minutes"),
-    )
-    return tuple(
-        Waits(text, *(getattr(getattr(part, arm), field) for arm in ("fifo", "ai", "difference")))
-        for text, part, field in kinds
-    )
+def _title(book: Book, words: Words) -> Markup:
+    titles = [study.evaluation.title for study in book.studies]
+    if len(titles) == 1:
+        return Markup("<bdi>{}</bdi>").format(plain(titles[0]))
+    return words.plural("{n} evaluation", "{n} evaluations side by side", len(titles))
 
 
-def _section(result: FindingResult, proxies: FindingReadingTime | None, folder: Path, anchor: str) -> Section:
-    point, name = result.operating_point, words.sentence_case(words.plain(result.name, 60))
-    examples = tuple(
-        shown for example in result.examples.films if (shown := shown_example(example, folder, name)) is not None
-    )
-    absent = result.examples.absent
-    if absent is None and not examples:
-        absent = "The pictures of the chosen films are not in the evaluation folder."
-    waits = _waits(proxies)
-    return Section(
-        result=result,
-        anchor=anchor,
-        name=name,
-        roc=roc_figure(result.roc, result.auroc, point) if result.roc else None,
-        scores=score_figure(result.histogram, point.threshold if point else None, result.positives, result.negatives)
-        if result.histogram
-        else None,
-        control=control_figure(result.auroc, result.control) if result.control else None,
-        examples=examples,
-        examples_absent=absent,
-        proxies=proxies,
-        waits=waits,
-        waiting=waiting_figure(waits) if waits else None,
-        tables=_tables(waits, proxies.simulation) if waits and proxies and proxies.simulation else (),
-        worklist=worklist_figure(proxies.worklist) if proxies and proxies.worklist else None,
-    )
+def _file(name: str) -> str:
+    found = resources.files("pipelines.reporting").joinpath(f"templates/report/{name}")
+    return found.read_text(encoding="utf-8") if found.is_file() else ""
