@@ -101,6 +101,10 @@ class EvaluationError(CxrError):
     """An evaluation that has no answer on this data (for example, one class only)."""
 
 
+class ReportError(CxrError):
+    """A report that cannot be made or printed: names the file, or the program that is missing."""
+
+
 class UnreadableImage(CxrError):  # noqa: N818  it names what the file is
     """One film that could not be read.
 
