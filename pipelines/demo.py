@@ -141,9 +141,10 @@ class Demo:
         report(2, 2)
 
     def _report(self, report: Report) -> None:
+        from pipelines.reporting.language.language import NAMES
         from pipelines.reporting.page import write_report
 
-        write_report(self.out / "evaluation", self.report)
+        write_report([self.out / "evaluation"], self.report, languages=tuple(NAMES))
         report(1, 1)
 
     def headlines(self) -> list[str]:

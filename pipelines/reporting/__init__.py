@@ -1,5 +1,1 @@
-"""The clinician's report: an evaluation folder -> one self-contained page."""
-
-from pipelines.reporting.page import render_report, write_report
-
-__all__ = ["render_report", "write_report"]
+"""The clinician's report: evaluation folders -> one self-contained page."""
