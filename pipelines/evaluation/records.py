@@ -4,6 +4,7 @@ from typing import Literal, Self
 
 from pydantic import ConfigDict, Field
 
+from pipelines.evaluation.background import Choices, DataSetFacts, Leakage, ModelFacts
 from pipelines.evaluation.localisation.records import Froc
 from pipelines.evaluation.subgroups.records import SubgroupColumn
 from pipelines.evaluation.thresholds.noninferiority import NonInferiority
@@ -31,6 +32,21 @@ class LeftOut(Record):
     """The code in words."""
 
 
+class FlowGroup(Record):
+    """The films of one site or split, counted as `Films` counts them all: sums over the groups are its numbers."""
+
+    name: str
+    """As the manifest has it; ``unknown`` where it says nothing, and for rows of films that it does not have."""
+    groups: int = Field(default=1, ge=1)
+    """More than 1: this many small groups together, under the name ``other groups``."""
+    received: int = Field(ge=0)
+    """Rows of the predictions table."""
+    analysed: int = Field(ge=0)
+    """Of these, with a score and asked for."""
+    left_out: tuple[LeftOut, ...]
+    """``received`` = ``analysed`` + these, except for ``not_predicted``: films of the manifest without a row."""
+
+
 class Films(Record):
     """Where every row of the predictions table went, and which films of the manifest have no row."""
 
@@ -47,6 +63,10 @@ class Films(Record):
     left_out: tuple[LeftOut, ...]
     """Rows left out of everything, by reason: ``in_predictions`` = ``joined`` + these, except for ``not_predicted``,
     which counts films of the manifest without a row."""
+    by_site: tuple[FlowGroup, ...] | None = None
+    """The same by site, most films first; null in files of earlier versions."""
+    by_split: tuple[FlowGroup, ...] | None = None
+    """The same by split of the manifest."""
 
 
 class Cohort(Record):
@@ -232,6 +252,12 @@ class Provenance(Record):
     predictions_code_version: str | None
     versions: dict[str, str]
     """Versions of this software and of the libraries that computed the numbers."""
+    manifest_file: str | None = None
+    """The manifest, relative to the evaluation folder (POSIX); null where both share no folder but the disk's root."""
+    predictions_file: str | None = None
+    """Likewise the predictions table: a file inside ``predictions_folder``, or another system's table."""
+    options: Choices | None = None
+    """What was asked for; null in files of earlier versions."""
 
     @classmethod
     def empty(cls) -> Self:
@@ -277,5 +303,10 @@ class Evaluation(Record):
     """How films of one patient were treated."""
     notes: tuple[str, ...]
     provenance: Provenance
+    data_sets: tuple[DataSetFacts, ...] | None = None
+    """Of the films evaluated, most films first; null, like the next two, in files of earlier versions."""
+    model: ModelFacts | None = None
+    """Null also for another system's scores."""
+    leakage: Leakage | None = None
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
