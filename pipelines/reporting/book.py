@@ -9,11 +9,13 @@ from pydantic import BaseModel
 
 from pipelines.assessment.proxies import read_reading_time
 from pipelines.assessment.reading_records import FindingReadingTime, ReadingTime
+from pipelines.evaluation.comparison.records import Comparison
 from pipelines.evaluation.files import read_evaluation
 from pipelines.evaluation.records import Evaluation, FindingResult
 
 EVALUATION: Final = "evaluation"
 READING_TIME: Final = "reading_time"
+COMPARISON: Final = "comparison"
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,8 @@ class Book:
     sources: Sources
     command: str | None = None
     """The command that makes the page again, with file names only; None: made from Python."""
+    comparison: Comparison | None = None
+    """Systems on the same films: what a comparison page is made from, which then has no evaluations."""
 
     @property
     def tested(self) -> tuple[Tested, ...]:
@@ -135,3 +139,8 @@ def make_book(studies: tuple[Study, ...], command: str | None = None) -> Book:
         if study.reading_time is not None:
             roots[f"{study.place}/{READING_TIME}"] = study.reading_time
     return Book(studies, Sources(roots), command)
+
+
+def make_comparison_book(comparison: Comparison, command: str | None = None) -> Book:
+    """A book of one comparison of systems on the same films."""
+    return Book((), Sources({f"1/{COMPARISON}": comparison}), command, comparison)

@@ -23,6 +23,7 @@ CHAPTERS: Final = (
     *("summary", "flow", "accuracy", "explore", "workload", "subgroups", "calibration", "localisation", "trust"),
     *("films", "checklist", "provenance"),
 )
+COMPARISON_CHAPTERS: Final = ("comparison",)
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def edition(book: Book, one: Language, chosen: Sequence[Language]) -> Edition:
     words = Words(one, book, several=len(chosen) > 1)
     chapters = tuple(
         importlib.import_module(f"pipelines.reporting.chapters.{name}").chapter(book, words)
-        for name in CHAPTERS
+        for name in (CHAPTERS if book.comparison is None else COMPARISON_CHAPTERS)
         if importlib.util.find_spec(f"pipelines.reporting.chapters.{name}")
     )
     title = _title(book, words)
@@ -99,6 +100,8 @@ def edition(book: Book, one: Language, chosen: Sequence[Language]) -> Edition:
 
 
 def _title(book: Book, words: Words) -> Markup:
+    if book.comparison is not None:
+        return Markup("<bdi>{}</bdi>").format(plain(book.comparison.title))
     titles = [study.evaluation.title for study in book.studies]
     if len(titles) == 1:
         return Markup("<bdi>{}</bdi>").format(plain(titles[0]))
