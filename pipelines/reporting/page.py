@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -10,15 +11,20 @@ from typing import Final
 
 from markupsafe import Markup
 
+from pipelines.errors import ConfigError
 from pipelines.reporting.book import Book, open_book
 from pipelines.reporting.chapters.chapter import Chapter
 from pipelines.reporting.charts.style import FONT
 from pipelines.reporting.fonts import font_faces
 from pipelines.reporting.language.language import Language, language
+from pipelines.reporting.manuscript import markdown, tables_json
+from pipelines.reporting.pdf import print_pdf
 from pipelines.reporting.printing import Words
 from pipelines.reporting.words import plain
 from pipelines.system import replace_text
 
+FORMS: Final = (".html", ".pdf", ".md", ".json")
+"""Forms of a report by the ending of its file."""
 CHAPTERS: Final = (
     *("summary", "flow", "accuracy", "explore", "workload", "subgroups", "calibration", "localisation", "trust"),
     *("films", "checklist", "provenance"),
@@ -39,26 +45,45 @@ class Edition:
 def write_report(
     evaluations: Sequence[Path], out: Path, *, languages: Sequence[str] = ("en",), command: str | None = None
 ) -> None:
-    """Write the report of one or several evaluations.
+    """Write the report of one or several evaluations, in the form that the name of the file says.
 
     Args:
         evaluations: folders with ``evaluation.json`` and, if there are any, ``reading_time.json`` and ``pictures/``.
-        out: the HTML file; it needs no other file and makes no request.
+        out: ``.html``: one page that needs no other file and makes no request; ``.md``, ``.json``: its tables, in the
+            first of the languages; ``.pdf``: the page, printed.
         languages: codes; with several the page has a switch and shows the first.
         command: the command that makes the page again, to be printed in it.
 
     Raises:
         EvaluationError: no evaluation in a folder, or a file that breaks its schema.
-        ConfigError: a language that is not known.
+        ConfigError: a language, or a form of file, that is not known.
     """
-    page = render_page(open_book(evaluations, command), languages)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    replace_text(out, page)
+    write_book(open_book(evaluations, command), out, languages)
 
 
-def render_page(book: Book, languages: Sequence[str]) -> str:
-    """The page as text."""
+def write_book(book: Book, out: Path, languages: Sequence[str]) -> None:
+    """The same from files already read; see `write_report`."""
+    form = out.suffix.lower()
+    if form not in FORMS:
+        raise ConfigError(f"{out}: a report is written as {', '.join(FORMS)}; found {form or 'no ending'!r}.")
     chosen = [language(code) for code in dict.fromkeys(languages)]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if form in (".md", ".json"):
+        first = edition(book, chosen[0], chosen[:1])
+        tables = markdown if form == ".md" else tables_json
+        replace_text(out, tables(Words(chosen[0], book), first.title, first.chapters))
+    elif form == ".pdf":
+        with tempfile.TemporaryDirectory() as folder:
+            # A sheet of paper has no switch: it holds the first language.
+            page = Path(folder) / "report.html"
+            replace_text(page, render_page(book, chosen[:1]))
+            print_pdf(page, out)
+    else:
+        replace_text(out, render_page(book, chosen))
+
+
+def render_page(book: Book, chosen: Sequence[Language]) -> str:
+    """The page as text."""
     editions = [edition(book, one, chosen) for one in chosen]
     names = dict.fromkeys(name for one in editions for part in one.chapters for name in part.scripts)
     keys = [part.key for part in editions[0].chapters]

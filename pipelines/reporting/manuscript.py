@@ -1,0 +1,85 @@
+"""The tables of a report for people who write papers: Markdown for a manuscript, JSON for a program."""
+
+import json
+import re
+from typing import Any, Final
+
+from markupsafe import Markup
+
+from pipelines.reporting.chapters.chapter import Chapter
+from pipelines.reporting.printing import Words
+from pipelines.reporting.tables import Cell, Table
+
+SCHEMA: Final = "cxr-triage/report-tables/1"
+_SPECIAL: Final = re.compile(r"([\\`*_{}\[\]<>#|~])")
+"""What Markdown would take for a sign of its own: in text of users it must stay text."""
+
+
+def markdown(words: Words, title: Markup, chapters: tuple[Chapter, ...]) -> str:
+    """All tables of the chapters, each under the heading of its chapter.
+
+    A value stands before its interval in one cell, as journals print it.
+    """
+    lines = [f"# {_plain(title)}", "", f"**{_plain(words('Research only; not a diagnosis'))}**", ""]
+    for chapter in chapters:
+        if chapter.tables:
+            lines += [f"## {_plain(chapter.title)}", ""]
+        for number, table in enumerate(chapter.tables, 1):
+            lines += [f"**{number}. {_plain(table.title)}**", "", *_rows(table), ""]
+            lines += [f"*{_plain(table.note)}*", ""] if table.note else []
+    if words.book.command:
+        lines += [f"`{words.book.command}`", ""]
+    return "\n".join(lines)
+
+
+def _rows(table: Table) -> list[str]:
+    heads = " | ".join(_plain(column.head) or " " for column in table.columns)
+    rules = " | ".join("---:" if column.align == "right" else "---" for column in table.columns)
+    return [f"| {heads} |", f"| {rules} |", *(f"| {' | '.join(map(_cell, row))} |" for row in table.rows)]
+
+
+def _cell(cell: Cell) -> str:
+    shown, _, interval = str(cell.html).partition('<span class="ci">')
+    value, beside = _plain(Markup(shown)), _plain(Markup(interval))
+    return f"{value} ({beside})" if value and beside else value or beside or " "
+
+
+def _plain(text: Markup) -> str:
+    return _SPECIAL.sub(r"\\\1", " ".join(text.striptags().split()))
+
+
+def tables_json(words: Words, title: Markup, chapters: tuple[Chapter, ...]) -> str:
+    """All tables with the numbers behind their cells, not rounded; texts in the language of the report."""
+    tables = [
+        {
+            "key": table.key,
+            "chapter": chapter.key,
+            "title": _text(table.title),
+            "note": None if table.note is None else _text(table.note),
+            "columns": [{"key": column.key, "head": _text(column.head)} for column in table.columns],
+            "rows": [
+                {column.key: _numbers(cell) for column, cell in zip(table.columns, row, strict=True)}
+                for row in table.rows
+            ],
+        }
+        for chapter in chapters
+        for table in chapter.tables
+    ]
+    whole = {
+        "schema": SCHEMA,
+        "language": words.language.code,
+        "title": _text(title),
+        "notice": _text(words("Research only; not a diagnosis")),
+        "command": words.book.command,
+        "tables": tables,
+    }
+    return json.dumps(whole, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+
+def _text(text: Markup) -> str:
+    return " ".join(text.striptags().split())
+
+
+def _numbers(cell: Cell) -> dict[str, Any]:
+    found = {"text": cell.text, "value": cell.value, "low": cell.low, "high": cell.high, "n": cell.n}
+    return {key: value for key, value in found.items() if value is not None}
