@@ -85,7 +85,8 @@ def _point_estimates(point: OperatingResult) -> Iterator[tuple[str, Estimate]]:
         yield "ppv_local", point.local.ppv
         yield "npv_local", point.local.npv
     for name in NUMBERS:
-        yield name, getattr(point.programme, name)
+        if (number := getattr(point.programme, name)) is not None:  # absent from evaluations by earlier versions
+            yield name, number
     yield "intention_to_read_sensitivity", point.intention_to_read.sensitivity
     yield "intention_to_read_specificity", point.intention_to_read.specificity
     yield "intention_to_read_flagged", point.intention_to_read.flagged

@@ -29,6 +29,7 @@ from pipelines.statistics.estimates import Estimate
 from pipelines.statistics.proportions import Confusion, clopper_pearson
 from pipelines.statistics.resampling import Plan, resample
 
+NEWER = ("false_alarms_per_100000", "cleared_per_100000")
 TABLE = Confusion(true_positive=90, false_negative=10, true_negative=720, false_positive=80)
 
 
@@ -51,6 +52,8 @@ def test_the_published_example():
             "cost_per_100000": 480_000,
             "cost_per_case": 480_000 / 9_000,
             "saved_per_100000": 620_000,
+            "false_alarms_per_100000": 9_000,
+            "cleared_per_100000": 81_000,
         }
     )
     assert found.costs == {"cxr": 2, "xpert": 10, "other": 1, "currency": "USD"}
@@ -69,6 +72,7 @@ def test_a_simulated_cohort_gives_the_same_numbers():
     expected = [
         flag.sum() * per, 1e5 - flag.sum() * per, 1 - flag.mean(), flag.sum() / found, found * per,
         (ill & ~flag).sum() * per, cost, cost / (found * per), 9e5 - cost,
+        (~ill & flag).sum() * per, (~ill & ~flag).sum() * per,
     ]  # fmt: skip
     assert values == pytest.approx(expected, rel=0.02)
 
@@ -81,6 +85,11 @@ def test_ranges_follow_from_exact_intervals():
     sensitivity = clopper_pearson(90, 100)
     assert found.cases_found_per_100000.low == pytest.approx(1e4 * sensitivity.low)
     assert found.missed_per_100000.high == pytest.approx(1e4 * (1 - sensitivity.low))
+    specificity = clopper_pearson(720, 800)
+    assert found.false_alarms_per_100000.low == pytest.approx(9e4 * (1 - specificity.high))
+    assert found.false_alarms_per_100000.high == pytest.approx(9e4 * (1 - specificity.low))
+    assert found.cleared_per_100000.low == pytest.approx(9e4 * specificity.low)
+    assert found.false_alarms_per_100000.n == found.cleared_per_100000.n == 800
     wide = [TABLE.sensitivity(math.sqrt(0.95)), TABLE.specificity(math.sqrt(0.95))]
     assert found.referred_per_100000.low == pytest.approx(1e4 * wide[0].low + 9e4 * (1 - wide[1].high))
     assert found.referred_per_100000.level == 0.95
@@ -98,7 +107,7 @@ def test_the_range_holds_the_truth_as_often_as_it_says():
         for j, name in enumerate(NUMBERS):
             estimate = getattr(found, name)
             held[j] += estimate.low is not None and estimate.low <= truth[j] <= estimate.high
-    assert (held[:6] / 300 >= 0.93).all()
+    assert (held[[*range(6), 9, 10]] / 300 >= 0.93).all()  # without costs, columns 6 to 8 have no answer
 
 
 def test_an_uncertain_prevalence_widens_every_range():
@@ -128,7 +137,9 @@ def test_bootstrap_and_region_are_of_one_kind():
         drawn, exact = getattr(found, name), getattr(region, name)
         assert drawn.value == pytest.approx(exact.value)
         assert drawn.n == exact.n
-        assert drawn.high - drawn.low < exact.high - exact.low < 2.2 * (drawn.high - drawn.low)
+        slack = 1.1 if name in NEWER else 1.0  # one rate over 800 films: a bootstrap's own noise may exceed the region
+        assert drawn.high - drawn.low < slack * (exact.high - exact.low)
+        assert exact.high - exact.low < 2.2 * (drawn.high - drawn.low)
     assert "bootstrap" in found.tests_per_case.method
 
 
@@ -159,6 +170,13 @@ def test_no_case_found_and_no_films():
         Confusion(true_positive=0, false_positive=5, false_negative=0, true_negative=5), Prevalence(0.1)
     )
     assert "no positive films" in healthy.referred_per_100000.why
+    assert healthy.false_alarms_per_100000.value == pytest.approx(45_000)
+
+
+def test_records_of_earlier_versions_have_no_false_alarms():
+    record = programme_from_counts(TABLE, Prevalence(0.1)).model_dump()
+    older = {name: value for name, value in record.items() if name not in NEWER}
+    assert Programme.model_validate(older).false_alarms_per_100000 is None
 
 
 def test_rates_from_elsewhere():

@@ -11,6 +11,7 @@ Source of the target profile: WHO, High-priority target product profiles for new
 
 import itertools
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Final, Literal
 
@@ -39,9 +40,16 @@ NUMBERS: Final = {
     "cost_per_100000": "cost per 100,000 screened",
     "cost_per_case": "cost per case found",
     "saved_per_100000": "cost saved per 100,000, against the confirmatory test for everyone and no chest X-ray",
+    "false_alarms_per_100000": "people referred without the disease per 100,000 screened",
+    "cleared_per_100000": "people without the disease who are not referred per 100,000 screened",
 }
 """The arithmetic, in the order of the columns of `programme_numbers`."""
-_SENSITIVITY_ALONE: Final = ("cases_found_per_100000", "missed_per_100000")
+_BOTH: Final = (0, 1)
+_ALONE: Final[Mapping[str, tuple[int, ...]]] = {
+    **dict.fromkeys(("cases_found_per_100000", "missed_per_100000"), (0,)),
+    **dict.fromkeys(("false_alarms_per_100000", "cleared_per_100000"), (1,)),
+}
+"""Numbers that rest on one rate alone: on sensitivity (0) or on specificity (1)."""
 _PEOPLE: Final = (0.0, float(SCREENED))
 _BOUNDS: Final = {
     "tests_avoided_share": (0.0, 1.0),
@@ -105,6 +113,10 @@ class Programme(Record):
     cost_per_100000: Estimate
     cost_per_case: Estimate
     saved_per_100000: Estimate
+    false_alarms_per_100000: Estimate | None = None
+    """Referred without the disease; null in evaluations by earlier versions, like the next."""
+    cleared_per_100000: Estimate | None = None
+    """Without the disease and not referred."""
     costs: dict[str, float | str] | None
     """The costs that were given; null: none."""
     assumption: str = "the confirmatory test is taken as always right, and everyone referred takes it"
@@ -151,11 +163,13 @@ def programme_numbers(rates: Floats, prevalence: float, costs: Costs | None = No
         costs: None: the three columns of costs are NaN.
 
     Returns:
-        ``[rows, 9]`` in the order of `NUMBERS`; infinite or NaN where no case is found. For `Sample.map`.
+        ``[rows, 11]`` in the order of `NUMBERS`; infinite or NaN where no case is found. For `Sample.map`.
     """
     sensitivity, specificity = rates[:, 0], rates[:, 1]
     found = SCREENED * prevalence * sensitivity
-    referred = np.minimum(found + SCREENED * (1 - prevalence) * (1 - specificity), SCREENED)  # rounding aside
+    healthy = SCREENED * (1 - prevalence)
+    alarms = healthy * (1 - specificity)
+    referred = np.minimum(found + alarms, SCREENED)  # rounding aside
     nothing = np.full(len(rates), np.nan)
     cost, saved = nothing, nothing
     if costs is not None:
@@ -166,7 +180,7 @@ def programme_numbers(rates: Floats, prevalence: float, costs: Costs | None = No
     missed = SCREENED * prevalence * (1 - sensitivity)
     avoided = SCREENED - referred
     columns = (referred, avoided, avoided / SCREENED, per_case, found, missed, cost, cost_per_case, saved)
-    return np.stack(columns, axis=1)
+    return np.stack((*columns, alarms, healthy * specificity), axis=1)
 
 
 def programme_from_counts(
@@ -246,7 +260,7 @@ def programme_from_sample(
         return drawn.estimate(
             j,
             level=level,
-            n=n_positive if name in _SENSITIVITY_ALONE else n_positive + n_negative,
+            n=sum((n_positive, n_negative)[rate] for rate in _ALONE.get(name, _BOTH)),
             method=f"{NUMBERS[name]}, at a prevalence of {value:g}",
             bounds=_BOUNDS.get(name, _PEOPLE),
             why=_why_undefined(name, costs),
@@ -270,11 +284,10 @@ def _programme(
     """Every number with its range: those of both rates over ``both``, those of sensitivity alone over ``alone``."""
     numbers = {}
     for j, name in enumerate(NUMBERS):
-        single = name in _SENSITIVITY_ALONE
+        single = name in _ALONE
         pair = alone if single else both
-        numbers[name] = _ranged(
-            j, name, pair, prevalence, costs, alone[0].level if single else level, alone[0].n if single else n
-        )
+        films = sum(alone[rate].n for rate in _ALONE[name]) if single else n
+        numbers[name] = _ranged(j, name, pair, prevalence, costs, alone[0].level if single else level, films)
     return _record(prevalence, *alone, numbers, costs)
 
 
@@ -282,8 +295,11 @@ def _ranged(
     j: int, name: str, rates: Rates, prevalence: Prevalence, costs: Costs | None, level: float, n: int
 ) -> Estimate:
     """Number j with its range over the corners: each number is monotone in each rate and in the prevalence."""
-    used = rates[:1] if name in _SENSITIVITY_ALONE else rates
-    region = "interval of sensitivity" if len(used) == 1 else "rectangle of sensitivity and specificity"
+    which = _ALONE.get(name, _BOTH)
+    used = tuple(rates[place] for place in which)
+    region = "rectangle of sensitivity and specificity"
+    if len(used) == 1:
+        region = f"interval of {('sensitivity', 'specificity')[which[0]]}"
     method = f"{NUMBERS[name]}, {prevalence.text}; range over the {region}"
     for rate in used:
         if rate.value is None:
