@@ -8,7 +8,19 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli import comparing, data, merging, model, planning, predicting, reading, reading_log, results, run
+from pipelines.cli import (
+    comparing,
+    data,
+    merging,
+    model,
+    planning,
+    predicting,
+    reading,
+    reading_log,
+    reporting,
+    results,
+    run,
+)
 from pipelines.cli.console import fail, interruptible, prepare, say
 from pipelines.errors import CxrError
 
@@ -35,7 +47,7 @@ app.command()(interruptible(predicting.predict))
 app.command(merging.MERGE_VERB)(interruptible(merging.merge))
 app.command()(interruptible(results.evaluate))
 app.command()(interruptible(comparing.compare))
-app.command()(interruptible(results.report))
+app.command()(interruptible(reporting.report))
 app.command("reading-time")(interruptible(reading.reading_time))
 app.command("reading-log")(interruptible(reading_log.reading_log))
 app.command()(interruptible(planning.power))

@@ -1,4 +1,4 @@
-"""Verbs about results: ``evaluate``, ``report``."""
+"""Verb ``evaluate``: a predictions table against labels."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -214,17 +214,3 @@ def _room(
         if value is not None:
             raise ConfigError(f"{name}: the reading room is that of {scenario}; change it there.")
     return read_scenario(scenario)
-
-
-def report(
-    evaluation: Annotated[Path, typer.Argument(help="Folder of `cxr evaluate`.")],
-    out: Annotated[Path, typer.Option(help="HTML file to write.")],
-) -> None:
-    """Write an evaluation as one self-contained HTML page.
-
-    Example: `cxr report evaluation --out report.html`
-    """
-    from pipelines.reporting.page import write_report
-
-    write_report(evaluation, out)
-    say(f"open {out}")
