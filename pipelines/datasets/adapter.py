@@ -53,6 +53,10 @@ class Adapter:
     citation: str
     licence: str
     """Name of the terms, and in short what they permit."""
+    films_may_be_shown: bool
+    """Whether its terms let films of it be shown in a report that is passed on. False where in doubt."""
+    films_may_be_shown_why: str
+    """What its terms say of that, in one sentence."""
     how_to_get: str
     size: str
     """Published counts."""

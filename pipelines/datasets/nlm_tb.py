@@ -156,6 +156,9 @@ _CITATION: Final = (
 _LICENCE: Final = (
     "US National Library of Medicine, public: research use with the citation; see the ReadMe beside the films"
 )
+_SHOWING: Final = (
+    "The films were published for research; the terms that come with them do not clearly let others pass films on."
+)
 _HOW: Final = "https://lhncbc.nlm.nih.gov/LHC-downloads/downloads.html#tuberculosis-image-data-sets"
 _MAPPING: Final = {
     "_1 in the file name": "tb = 1: the data set's 'abnormal with manifestations of tuberculosis'",
@@ -174,6 +177,8 @@ MONTGOMERY: Final = Adapter(
     title="Montgomery County chest X-ray set",
     citation=_CITATION,
     licence=_LICENCE,
+    films_may_be_shown=False,
+    films_may_be_shown_why=_SHOWING,
     how_to_get=_HOW,
     size="138 PA films: 80 normal, 58 with manifestations of tuberculosis",
     label_origin=(
@@ -197,6 +202,8 @@ SHENZHEN: Final = Adapter(
     title="Shenzhen Hospital chest X-ray set",
     citation=_CITATION,
     licence=_LICENCE,
+    films_may_be_shown=False,
+    films_may_be_shown_why=_SHOWING,
     how_to_get=_HOW,
     size="662 PA films: 326 normal, 336 with manifestations of tuberculosis",
     label_origin=(

@@ -48,6 +48,8 @@ QATAR_TB: Final = Adapter(
         "segmentation and visualization. IEEE Access 2020;8:191586-191601."
     ),
     licence="no single licence: pictures keep the terms of their sources; published for research with the citation",
+    films_may_be_shown=False,
+    films_may_be_shown_why="The pictures come from several sources, each with terms of its own.",
     how_to_get="https://www.kaggle.com/datasets/tawsifurrahman/tuberculosis-tb-chest-xray-dataset",
     size="700 tuberculosis and 3,500 normal pictures in the public part",
     label_origin=(

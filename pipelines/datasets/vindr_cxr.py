@@ -99,6 +99,8 @@ VINDR_CXR: Final = Adapter(
         "Scientific Data 2022;9:429. PhysioNet 2021, version 1.0.0, doi:10.13026/3akn-b287."
     ),
     licence="PhysioNet credentialed access: training, a signed data use agreement, research only, no redistribution",
+    films_may_be_shown=False,
+    films_may_be_shown_why="The data use agreement that each user signs does not let films be passed on.",
     how_to_get="https://physionet.org/content/vindr-cxr/1.0.0/",
     size="18,000 PA films: 15,000 train (each read by 3 radiologists) and 3,000 test (consensus of 5)",
     label_origin="radiologists reading the film alone, 22 local and 6 global labels; no microbiology and no CT",
