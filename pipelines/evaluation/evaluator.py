@@ -260,6 +260,8 @@ def _films(joined: Joined) -> Films:
         patients=count_patients(joined.films),
         matched_by=joined.matched_by,
         left_out=joined.left_out,
+        by_site=joined.by_site,
+        by_split=joined.by_split,
     )
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from pipelines.errors import EvaluationError, ManifestError, PredictionsError
-from pipelines.evaluation.records import LeftOut
+from pipelines.evaluation.flow import ANALYSED, NOT_PREDICTED, flow_by
+from pipelines.evaluation.records import FlowGroup, LeftOut
 from pipelines.evaluation.tables import check_ids, first_few, numbers
 from pipelines.findings import FINDINGS
 from pipelines.manifest.schema import SPLITS
@@ -38,6 +39,8 @@ class Joined:
     left_out: tuple[LeftOut, ...]
     unmatched: tuple[str, ...] = ()
     """Ids of the predictions that are not in the manifest."""
+    by_site: tuple[FlowGroup, ...] = ()
+    by_split: tuple[FlowGroup, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,14 +98,14 @@ def join_films(predictions: pd.DataFrame, manifest: pd.DataFrame, *, split: str 
     asked = np.zeros(len(place), dtype=bool)
     asked[found] = wanted[place[found]]
     ok = (predictions["status"] == "ok").to_numpy()
-    counts: dict[str, int] = {
-        "not_in_manifest": int((~found).sum()),
-        "other_split": int((found & ~asked).sum()),
-    }
-    failed = predictions[asked & ~ok]
-    reasons = failed["reason"].fillna("") if "reason" in failed else [""] * len(failed)
-    counts |= dict(sorted(Counter(f"{s}:{r}" for s, r in zip(failed["status"], reasons, strict=True)).items()))
-    counts["not_predicted"] = int(wanted.sum() - asked.sum())
+    outcomes = _outcomes(predictions, found, asked, ok)
+    missing = np.setdiff1d(np.flatnonzero(wanted), place[asked])
+    counts = left_out(_in_order(Counter(outcomes), len(missing)))
+
+    def by(name: str) -> tuple[FlowGroup, ...]:
+        values = column(manifest, name).astype(object).to_numpy()
+        groups = np.r_[np.where(found, values[place], None), values[missing]]
+        return flow_by(groups.tolist(), [*outcomes, *[NOT_PREDICTED] * len(missing)], counts)
 
     unmatched = tuple(predictions["image_id"].astype(str)[~found])
 
@@ -117,9 +120,28 @@ def join_films(predictions: pd.DataFrame, manifest: pd.DataFrame, *, split: str 
         in_predictions=len(predictions),
         in_manifest=int(wanted.sum()),
         matched_by=matched_by,
-        left_out=left_out(counts),
+        left_out=counts,
         unmatched=unmatched,
+        by_site=by("site"),
+        by_split=by("split"),
     )
+
+
+def _outcomes(predictions: pd.DataFrame, found: Bools, asked: Bools, ok: Bools) -> list[str]:
+    """What became of every row: `ANALYSED` or the code under which it is left out."""
+    reasons = predictions["reason"].fillna("") if "reason" in predictions else pd.Series("", index=predictions.index)
+    failed = predictions["status"].astype(str) + ":" + reasons.astype(str)
+    codes = failed.to_numpy(dtype=object)
+    codes[ok] = ANALYSED
+    codes[found & ~asked] = "other_split"
+    codes[~found] = "not_in_manifest"
+    return [str(code) for code in codes]
+
+
+def _in_order(counts: Counter[str], missing: int) -> dict[str, int]:
+    first = ("not_in_manifest", "other_split")
+    failed = {code: counts[code] for code in sorted(set(counts) - {*first, ANALYSED})}
+    return {code: counts[code] for code in first} | failed | {NOT_PREDICTED: missing}
 
 
 def _wanted(manifest: pd.DataFrame, split: str | None) -> Bools:
