@@ -49,6 +49,9 @@ def test_differences_are_paired_on_common_films():
     assert pair.accuracy.auroc.difference.value == pytest.approx(roc_auc_score(truth, a) - roc_auc_score(truth, b))
     both = pd.crosstab(a[truth] >= 0.5, b[truth] >= 0.5).to_numpy()
     assert pair.accuracy.sensitivity.p == pytest.approx(mcnemar(both, exact=True).pvalue)
+    sick = pair.agreement.positives
+    assert [[sick.neither, sick.only_b], [sick.only_a, sick.both]] == both.tolist()
+    assert sum(pair.agreement.negatives.model_dump().values()) == found.negatives
     films = [s.films for s in found.systems]
     assert [(f.scored, f.without_score, f.not_common) for f in films] == [(285, 15, 5), (290, 10, 10)]
 

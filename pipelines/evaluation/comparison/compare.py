@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from pipelines.errors import EvaluationError
 from pipelines.evaluation.comparison.records import (
+    Agreement,
     ComparedFinding,
     Comparison,
+    FlagAgreement,
     KeptThreshold,
     Pair,
     SystemFilms,
@@ -212,7 +214,22 @@ def _pair(later: _Contestant, earlier: _Contestant, labels: Bools, clusters: Clu
         non_inferiority=_non_inferiority(found, options.margin),
         kept_threshold=kept,
         kept_threshold_absent=absent,
+        agreement=_agreement(labels, later.scores >= own[0], earlier.scores >= own[1]) if own else None,
     )
+
+
+def _agreement(labels: Bools, a: Bools, b: Bools) -> Agreement:
+    """Who flags what, among the diseased and among the others."""
+
+    def counted(films: Bools) -> FlagAgreement:
+        return FlagAgreement(
+            both=int((films & a & b).sum()),
+            only_a=int((films & a & ~b).sum()),
+            only_b=int((films & ~a & b).sum()),
+            neither=int((films & ~a & ~b).sum()),
+        )
+
+    return Agreement(positives=counted(labels), negatives=counted(~labels))
 
 
 def _non_inferiority(found: PairedAccuracy, margin: float) -> NonInferiority | None:

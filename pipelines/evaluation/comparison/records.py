@@ -60,6 +60,23 @@ class KeptThreshold(Record):
     sentence: str
 
 
+class FlagAgreement(Record):
+    """Films of one class by what two systems say of them, each at its own operating threshold."""
+
+    both: int
+    """Flagged by both."""
+    only_a: int
+    only_b: int
+    neither: int
+
+
+class Agreement(Record):
+    """Whether two systems flag the same films: what McNemar's test is made of."""
+
+    positives: FlagAgreement
+    negatives: FlagAgreement
+
+
 class Pair(Record):
     """Two systems: the later one (a) minus the earlier one (b) of the command line."""
 
@@ -74,6 +91,8 @@ class Pair(Record):
     kept_threshold: KeptThreshold | None
     """Null where b has no threshold, or where scores of one of them are no probabilities."""
     kept_threshold_absent: str | None
+    agreement: Agreement | None = None
+    """Null without thresholds, and in files of earlier versions of this software."""
 
 
 class ComparedFinding(Record):
