@@ -185,8 +185,8 @@ NIH_CXR14: Final = Adapter(
     licence="NIH Clinical Center terms: free use with credit to the NIH Clinical Center and the citation above",
     films_may_be_shown=True,
     films_may_be_shown_why=(
-        "The NIH Clinical Center does not restrict use of the pictures; it asks for a link to its download page, for the "
-        "citation, and to be named as the source."
+        "The NIH Clinical Center does not restrict use of the pictures; it asks for a link to its download page, for "
+        "the citation, and to be named as the source."
     ),
     how_to_get=(
         "https://nihcc.app.box.com/v/ChestXray-NIHCC (images, Data_Entry_2017_v2020.csv, the official lists, "

@@ -1,36 +1,49 @@
 """``evaluation.json`` and its tidy tables on disk."""
 
 import os
-import shutil
 from pathlib import Path
 from typing import Final
 
 from pydantic import ValidationError
 
 from pipelines.errors import EvaluationError
-from pipelines.evaluation.predictions import HEATMAP_FOLDER, heatmap_file
+from pipelines.evaluation.background import Choices
+from pipelines.evaluation.example_pictures import with_pictures
+from pipelines.evaluation.predictions import HEATMAP_FOLDER
 from pipelines.evaluation.records import (
     EVALUATION_SCHEMA,
     Evaluation,
-    Example,
     Provenance,
     software_versions,
 )
 from pipelines.evaluation.tables import PredictionsTable
 from pipelines.evaluation.tidy import tidy_tables
-from pipelines.system import replace_text, replacing
+from pipelines.system import replace_text
 
 EVALUATION_FILE: Final = "evaluation.json"
 UNMATCHED_FILE: Final = "unmatched.csv"
 """Ids of the predictions that are not in the manifest."""
-PICTURES_FOLDER: Final = "pictures"
 
 
-def provenance_of(table: PredictionsTable, out: Path, *, manifest_digest: str | None) -> Provenance:
+def provenance_of(
+    table: PredictionsTable,
+    out: Path,
+    *,
+    manifest_digest: str | None,
+    manifest: Path | None = None,
+    options: Choices | None = None,
+) -> Provenance:
     """What an evaluation written to ``out`` says about its files.
 
-    The predictions folder is given relative to ``out``, and only where the way to it does not lead through the root of
-    the file system: such a path would describe this machine.
+    Files and folders are given relative to ``out``, and only where the way to them leads neither through the root of
+    the file system nor through the folder of all users: such a path would describe this machine.
+
+    Args:
+        table: the predictions.
+        out: the evaluation folder.
+        manifest_digest: of the manifest's content.
+        manifest: its file.
+        options: what was asked for.
     """
     run = table.run or {}
     model = run.get("model", {})
@@ -46,14 +59,21 @@ def provenance_of(table: PredictionsTable, out: Path, *, manifest_digest: str | 
         model_name=model.get("name"),
         predictions_code_version=run.get("code_version"),
         versions=software_versions(),
+        manifest_file=_relative(manifest, out) if manifest is not None else None,
+        predictions_file=_relative(table.file, out) if table.file is not None else None,
+        options=options,
     )
 
 
-def _relative(folder: Path, out: Path) -> str | None:
-    here, there = out.resolve(), folder.resolve()
-    if os.path.commonpath([here, there]) == here.anchor or here.anchor != there.anchor:
+def _relative(path: Path, out: Path) -> str | None:
+    here, there = out.resolve(), path.resolve()
+    if here.anchor != there.anchor:
         return None
-    return Path(os.path.relpath(there, here)).as_posix()
+    shared = Path(os.path.commonpath([here, there]))
+    if shared == Path(here.anchor) or shared in Path.home().resolve().parents:
+        return None
+    way = Path(os.path.relpath(there, here)).as_posix()
+    return way if way.isprintable() else None
 
 
 def write_evaluation(evaluation: Evaluation, out: Path, *, pictures: Path | None = None) -> Evaluation:
@@ -62,15 +82,15 @@ def write_evaluation(evaluation: Evaluation, out: Path, *, pictures: Path | None
     Args:
         evaluation: what to write.
         out: the folder; made where it does not exist, its files replaced one by one.
-        pictures: folder with heat maps; those of the chosen examples are copied to ``out/pictures`` under names that
-            hold no film id, so that the folder can be moved.
+        pictures: folder with heat maps; those of the chosen examples that may be shown are copied to ``out/pictures``
+            under names that hold no film id, so that the folder can be moved.
 
     Returns:
         The evaluation as written: its examples name the copied pictures.
     """
     out.mkdir(parents=True, exist_ok=True)
     if pictures is not None:
-        evaluation = _with_pictures(evaluation, pictures, out)
+        evaluation = with_pictures(evaluation, pictures, out)
     for name, table in tidy_tables(evaluation).items():
         replace_text(out / name, table.to_csv(index=False))
     # Last: a folder with evaluation.json is complete.
@@ -93,32 +113,6 @@ def read_evaluation(folder: Path) -> Evaluation:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise EvaluationError(f"{path}: not a valid {EVALUATION_SCHEMA}: {where}: {first['msg']}.") from error
-
-
-def _with_pictures(evaluation: Evaluation, source: Path, out: Path) -> Evaluation:
-    folder = out / PICTURES_FOLDER
-    folder.mkdir(exist_ok=True)
-    findings = []
-    for number, result in enumerate(evaluation.findings, 1):
-        films = tuple(
-            _copy_pictures(example, result.finding, source, folder, f"{number}-{place}")
-            for place, example in enumerate(result.examples.films, 1)
-        )
-        examples = result.examples.model_copy(update={"films": films})
-        findings.append(result.model_copy(update={"examples": examples}))
-    return evaluation.model_copy(update={"findings": tuple(findings)})
-
-
-def _copy_pictures(example: Example, finding: str, source: Path, folder: Path, stem: str) -> Example:
-    copied = {}
-    for field, layer, suffix in (("film_picture", "film", "film"), ("map_picture", finding, "map")):
-        picture = source / heatmap_file(example.image_id, layer)
-        if picture.is_file():
-            name = f"{stem}-{suffix}.png"
-            with replacing(folder / name) as temporary:
-                shutil.copyfile(picture, temporary)
-            copied[field] = f"{PICTURES_FOLDER}/{name}"
-    return example.model_copy(update=copied)
 
 
 def pictures_of(table: PredictionsTable) -> Path | None:

@@ -110,7 +110,9 @@ def evaluate_finding(scored: Scored, finding: str, settings: Settings) -> Findin
             clusters=clusters,
             plan=plan,
         ),
-        examples=choose_examples(scored, finding, threshold, settings.pictures),
+        examples=choose_examples(
+            scored, finding, threshold, settings.pictures, seed=options.seed, show_films=options.show_films
+        ),
         notes=finding_notes(scored, point, settings.split, settings.thresholds.locked.get(finding)) + said,
     )
 

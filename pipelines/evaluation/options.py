@@ -53,6 +53,8 @@ class Options:
     marks: Marks | None = None
     """Where another system points; None takes the map peaks of the predictions table."""
     criterion: Criterion = field(default_factory=Criterion)
+    show_films: tuple[str, ...] = ()
+    """Names of further data sets whose films may be copied beside the numbers and shown in a report."""
 
     def __post_init__(self) -> None:
         _between("level", self.level, 0.5, 1.0)

@@ -94,6 +94,7 @@ def render_page(book: Book, chosen: Sequence[Language]) -> str:
         words.render(
             "page.html.j2",
             editions=editions,
+            shared=dict.fromkeys(part.shared for one in editions for part in one.chapters if part.shared),
             title=" ".join(editions[0].title.striptags().split()),
             css=Markup(f"{font_faces(FONT, text)}\n{css}"),
             scripts=[Markup(_file(name)) for name in ("page.js", *names)],

@@ -19,3 +19,5 @@ class Chapter:
     """Those that the body prints, for the forms that go into a manuscript."""
     scripts: tuple[str, ...] = ()
     """Files of ``templates/report`` that the page runs once, however many chapters name them."""
+    shared: Markup | None = None
+    """What the page holds once, the same in every language: pictures that bodies point to."""
