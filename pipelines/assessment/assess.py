@@ -12,6 +12,7 @@ import pandas as pd
 from pipelines.assessment.proxies import READING_TIME_FILE, Proxies, ReadingTime, reading_time_proxies
 from pipelines.assessment.room import Report
 from pipelines.errors import ConfigError, PredictionsError
+from pipelines.evaluation.choices import choices_of
 from pipelines.evaluation.evaluator import (
     check_own_flags,
     evaluate_joined,
@@ -22,14 +23,16 @@ from pipelines.evaluation.evaluator import (
 )
 from pipelines.evaluation.files import UNMATCHED_FILE, pictures_of, provenance_of, write_evaluation
 from pipelines.evaluation.joining import join_films
+from pipelines.evaluation.leakage import leakage_of
+from pipelines.evaluation.model_facts import model_facts
 from pipelines.evaluation.options import Options
-from pipelines.evaluation.records import Evaluation
+from pipelines.evaluation.records import Evaluation, Provenance
 from pipelines.evaluation.summary import summary_lines
 from pipelines.evaluation.tables import PredictionsTable, read_foreign_predictions, read_predictions
 from pipelines.evaluation.thresholds.lock_rule import LockRule
 from pipelines.evaluation.thresholds.locked import locked_points
 from pipelines.evaluation.thresholds.points import Thresholds
-from pipelines.manifest import manifest_digest, read_manifest
+from pipelines.manifest import conform, manifest_digest, read_manifest
 from pipelines.reading_time.scenario import Scenario
 from pipelines.system import replace_text
 
@@ -136,6 +139,7 @@ def assess(
         rows,
         out,
         digest=manifest_digest(rows, canonical=True),
+        file=manifest,
         split=split,
         thresholds=thresholds,
         options=options,
@@ -151,6 +155,7 @@ def assess_table(
     out: Path,
     *,
     digest: str | None = None,
+    file: Path | None = None,
     split: str | None = None,
     thresholds: Thresholds | None = None,
     options: Options | None = None,
@@ -164,7 +169,8 @@ def assess_table(
         table: the scores.
         manifest: the reference.
         out: the evaluation folder.
-        digest: of the manifest; None: worked out here.
+        digest: of the manifest, canonical already; None: worked out here.
+        file: of the manifest, to be named in the provenance.
         split: which films.
         thresholds: None takes those that came with the table.
         options: as for `assess`.
@@ -175,15 +181,26 @@ def assess_table(
     options = options or Options()
     joined = join_films(table.frame, with_attributes(manifest, options.attributes), split=split)
     check_own_flags(table, joined)
-    provenance = provenance_of(table, out, manifest_digest=digest or manifest_digest(manifest))
+    thresholds = thresholds or table_thresholds(table)
+    canonical = manifest if digest else conform(manifest)
+    provenance = provenance_of(
+        table,
+        out,
+        manifest_digest=digest or manifest_digest(canonical, canonical=True),
+        manifest=file,
+        options=choices_of(options, thresholds, split),
+    )
+    model = model_facts(table.run)
     named = provenance.model_name or ("another system's scores" if table.foreign else "a cxr-triage model")
     evaluation = evaluate_joined(
         joined,
         table.findings,
-        table_settings(table, split=split, options=options, thresholds=thresholds or table_thresholds(table)),
+        table_settings(table, split=split, options=options, thresholds=thresholds),
         system=system_of(table),
         title=title or f"Evaluation of {named}",
         provenance=provenance,
+        model=model,
+        leakage=leakage_of(joined.films, canonical, model=model, same_manifest=_same_manifest(provenance)),
     )
     reading_time = reading_time_proxies(evaluation, joined, room, plan=options.plan, report=report)
     out.mkdir(parents=True, exist_ok=True)
@@ -198,3 +215,8 @@ def assess_table(
         lines=tuple(summary_lines(evaluation, joined.unmatched)),
         mlflow_run_id=run_id,
     )
+
+
+def _same_manifest(provenance: Provenance) -> bool | None:
+    made_from = provenance.predicted_manifest_digest
+    return None if made_from is None else made_from == provenance.manifest_digest

@@ -24,6 +24,8 @@ class DataSetFacts(Record):
     """How its labels came to be."""
     films_may_be_shown: bool | None = None
     """Whether its terms allow a film in a report; null where the project does not know."""
+    films_may_be_shown_why: str | None = None
+    """Which term that is."""
 
 
 class LabelCounts(Record):

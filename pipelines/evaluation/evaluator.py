@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 
 from pipelines.errors import EvaluationError, PredictionsError
+from pipelines.evaluation.background import Leakage, ModelFacts
+from pipelines.evaluation.data_sets import data_sets_of
 from pipelines.evaluation.finding import Settings, evaluate_finding
 from pipelines.evaluation.joining import Joined, column, join_films, match_ids, scored_films
 from pipelines.evaluation.notes import independence_note, table_notes
@@ -90,8 +92,24 @@ def evaluate_joined(
     system: System = "cxr-triage model",
     title: str = "Evaluation",
     provenance: Provenance | None = None,
+    model: ModelFacts | None = None,
+    leakage: Leakage | None = None,
 ) -> Evaluation:
-    """Evaluate films that are joined to their reference already; arguments and errors as for `evaluate`."""
+    """Evaluate films that are joined to their reference already.
+
+    Args:
+        joined: the films.
+        findings: as for `evaluate`.
+        settings: what else `evaluate` is given.
+        system: as for `evaluate`.
+        title: as for `evaluate`.
+        provenance: as for `evaluate`.
+        model: what is known of the model, to carry along.
+        leakage: what it may have met of these films, to carry along.
+
+    Raises:
+        CxrError: as for `evaluate`.
+    """
     options, thresholds = settings.options, settings.thresholds
     for points in (thresholds.locked, thresholds.rule_out):
         _refuse_other_models(joined, points)
@@ -121,6 +139,9 @@ def evaluate_joined(
         independence=independence_note(films.joined, clusters.count, intervals, films.patients is not None),
         notes=table_notes(joined, settings.split, system),
         provenance=provenance or Provenance.empty(),
+        data_sets=data_sets_of(joined.films),
+        model=model,
+        leakage=leakage,
     )
 
 

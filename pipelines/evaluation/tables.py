@@ -42,6 +42,8 @@ class PredictionsTable:
     score_text: Mapping[str, str] = field(default_factory=dict)
     """By finding: the columns its score comes from."""
     foreign: bool = False
+    file: Path | None = None
+    """The table that was read."""
 
 
 def file_digest(path: Path) -> str:
@@ -126,6 +128,7 @@ def read_predictions(path: Path) -> PredictionsTable:
         frame=frame,
         findings=tuple(named),
         digest=file_digest(file),
+        file=file,
         folder=file.parent,
         run=run,
         operating_points=run_points(model, "operating_points", beside),
@@ -281,6 +284,7 @@ def read_foreign_predictions(
         frame=frame,
         findings=tuple(scores),
         digest=file_digest(path),
+        file=path,
         thresholds=thresholds,
         score_text=text,
         foreign=True,

@@ -57,6 +57,12 @@ def describe_run(
             "findings": list(package.architecture.findings),
             "operating_points": {finding: dict(point) for finding, point in package.operating_points.items()},
             "rule_out_points": {finding: dict(point) for finding, point in package.rule_out_points.items()},
+            # What the package says of itself, so that a report can be written where the package is not.
+            "architecture": package.architecture.to_json(),
+            "input": asdict(package.input),
+            "calibration": {finding: asdict(value) for finding, value in package.calibration.items()},
+            "intended_use": package.intended_use.to_json(),
+            "typicality": None if package.typicality is None else package.typicality.to_json(),
             "provenance": dict(package.provenance),
         },
         "triage_rule": RULE,

@@ -2,11 +2,12 @@
 
 from pipelines.manifest.check import check_manifest, files_present
 from pipelines.manifest.files import conform, load_unchecked, manifest_digest, read_manifest, write_manifest
-from pipelines.manifest.leakage import guard_splits, linked_groups
+from pipelines.manifest.leakage import Met, guard_splits, linked_groups, met_in_splits
 from pipelines.manifest.problems import Problem
 from pipelines.manifest.split import SplitWarning, split_manifest, union_manifests
 
 __all__ = [
+    "Met",
     "Problem",
     "SplitWarning",
     "check_manifest",
@@ -16,6 +17,7 @@ __all__ = [
     "linked_groups",
     "load_unchecked",
     "manifest_digest",
+    "met_in_splits",
     "read_manifest",
     "split_manifest",
     "union_manifests",

@@ -15,7 +15,8 @@ did. Splitting keeps near pictures together, which costs nothing; where a manife
 """
 
 import warnings
-from collections.abc import Hashable, Iterable
+from collections.abc import Collection, Hashable, Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -31,7 +32,7 @@ NEAR_BITS: Final = 4
 AGE_SLACK_YEARS: Final = 1.0
 
 _SEPARATOR: Final = "\x1f"
-_BLOCK: Final = 1 << 24  # comparisons at a time: bounds memory
+_BLOCK: Final = 1 << 18  # comparisons at a time: what a cache holds
 _ALL_PAIRS: Final = 500  # a hash on more rows than this is no picture but a defect: link its rows in a chain
 
 Pairs = NDArray[np.int64]
@@ -74,22 +75,38 @@ def _equal_hashes(frame: pd.DataFrame) -> Pairs:
     return np.concatenate(links)
 
 
-def _near_hashes(frame: pd.DataFrame) -> Pairs:
-    """Pairs of different hashes within `NEAR_BITS` of which at least one has no patient id."""
+def _near_hashes(frame: pd.DataFrame, these: NDArray[np.bool_] | None = None) -> Pairs:
+    """Pairs of different hashes within `NEAR_BITS` of which at least one has no patient id.
+
+    Args:
+        frame: canonical.
+        these: rows of which one must be in every pair, first; None for all pairs.
+    """
     texts = frame["pixel_hash"]
     hashed = np.flatnonzero([isinstance(text, str) and len(text) == 16 for text in texts])
     try:
         hashes = np.array([int(texts.iloc[row], 16) for row in hashed], dtype=np.uint64)
     except ValueError:  # not hexadecimal: said elsewhere as bad_pixel_hash
         return np.empty((0, 2), dtype=np.int64)
-    unknown = np.flatnonzero(_patient_codes(frame)[hashed] < 0)
-    step = max(1, _BLOCK // max(1, len(hashes)))
+    unknown = _patient_codes(frame)[hashed] < 0
+    every = np.ones(len(hashed), dtype=bool)
+    if these is None:
+        return hashed[_near(hashes, unknown, every)]
+    ours = these[hashed]
+    both = [_near(hashes, ours & unknown, every), _near(hashes, ours & ~unknown, unknown)]
+    return np.asarray(hashed[np.concatenate(both)], dtype=np.int64)
+
+
+def _near(hashes: NDArray[np.uint64], left: NDArray[np.bool_], right: NDArray[np.bool_]) -> Pairs:
+    """Positions of near but different hashes, the first among ``left``, the second among ``right``."""
+    one, other = np.flatnonzero(left), np.flatnonzero(right)
+    step = max(1, _BLOCK // max(1, len(other)))
     links = [np.empty((0, 2), dtype=np.int64)]
-    for start in range(0, len(unknown), step):
-        block = unknown[start : start + step]
-        bits = np.bitwise_count(hashes[block, None] ^ hashes[None, :])
+    for start in range(0, len(one), step):
+        block = one[start : start + step]
+        bits = np.bitwise_count(hashes[block, None] ^ hashes[None, other])
         first, second = np.nonzero((bits > 0) & (bits <= NEAR_BITS))
-        links.append(np.column_stack([hashed[block[first]], hashed[second]]))
+        links.append(np.column_stack([block[first], other[second]]))
     return np.concatenate(links)
 
 
@@ -180,6 +197,55 @@ def look_alikes(frame: pd.DataFrame) -> list[Problem]:
     shown = dict.fromkeys(" and ".join(names[row] for row in sorted(pair)) for pair in pairs[apart].tolist())
     message = f"pairs of films in different splits look alike (pixel hashes within {NEAR_BITS} bits): look at them"
     return found("look_alike_in_two_splits", message, shown, "warning")
+
+
+@dataclass(frozen=True)
+class Met:
+    """Rows that have a counterpart in another split; each ``[rows]``, true only for rows that were asked about."""
+
+    patient: NDArray[np.bool_]
+    """The same patient."""
+    file: NDArray[np.bool_]
+    """Equal ``sha256``."""
+    picture: NDArray[np.bool_]
+    """Equal ``pixel_hash``, not contradicted."""
+    look_alike: NDArray[np.bool_]
+    """As `look_alikes` counts pairs."""
+
+
+def met_in_splits(frame: pd.DataFrame, rows: NDArray[np.bool_], splits: Collection[str]) -> Met:
+    """Which rows have a counterpart in given splits other than their own, by the guard's own measures.
+
+    Args:
+        frame: canonical.
+        rows: ``[rows]`` those to look up.
+        splits: where to look.
+    """
+    codes, names = pd.factorize(frame["split"])
+    split = np.asarray(codes, dtype=np.int64)
+    there = np.isin(split, [place for place, name in enumerate(names) if name in splits])
+
+    def among(pairs: Pairs) -> NDArray[np.bool_]:
+        found = np.zeros(len(frame), dtype=bool)
+        for a, b in (pairs.T, pairs.T[::-1]):
+            found[a[there[b] & (split[a] != split[b])]] = True
+        return found & rows
+
+    def equal(keys: NDArray[np.int64]) -> NDArray[np.bool_]:
+        seen = np.zeros((int(keys.max(initial=-1)) + 1, len(names) + 1), dtype=bool)  # the last column: no split
+        known = keys >= 0
+        seen[keys[known & there], split[known & there]] = True
+        elsewhere = seen[keys].sum(axis=1) > seen[keys, split] if len(seen) else np.zeros(len(frame), dtype=bool)
+        return np.asarray(rows & known & elsewhere)
+
+    same, near = _equal_hashes(frame), _near_hashes(frame, rows)
+    contradicted = _contradicted(frame, same)
+    return Met(
+        patient=equal(_patient_codes(frame)),
+        file=equal(_codes(frame["sha256"])),
+        picture=among(same[~contradicted]),
+        look_alike=among(np.concatenate([near[~_contradicted(frame, near)], same[contradicted]])),
+    )
 
 
 class HashWarning(UserWarning):
