@@ -80,7 +80,7 @@ def print_pdf(html: Path, out: Path, *, browser: Path | None = None, seconds: fl
         raise ReportError(f"{out}: found a folder, expected the name of the PDF to write.")
     program = find_browser(browser)
     out.parent.mkdir(parents=True, exist_ok=True)
-    # A browser from a snap sees neither the system's temporary folder nor hidden names: the work is done beside the PDF.
+    # A browser from a snap sees neither the system's temporary folder nor hidden names: the work is done beside `out`.
     with (
         tempfile.TemporaryDirectory(prefix=f"{out.stem}-printing-", dir=out.parent) as work,
         tempfile.TemporaryDirectory(prefix="cxr-", ignore_cleanup_errors=True) as profile,
