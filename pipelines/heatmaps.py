@@ -104,6 +104,12 @@ def lay_over(picture: NDArray[np.uint8], probabilities: NDArray[np.float32]) -> 
     return np.asarray(np.rint(film * (1.0 - opacity) + colour * opacity).astype(np.uint8))
 
 
+def layer_palette() -> NDArray[np.uint8]:
+    """RGBA ``[256, 4]`` of a map as a layer of its own: laid over a film it looks as `lay_over` colours it."""
+    opacity = np.rint(MAX_OPACITY * np.arange(256.0))
+    return np.column_stack([np.rint(_COLOURS), opacity]).astype(np.uint8)
+
+
 def _mark(overlay: Image.Image, x: float, y: float) -> None:
     """Draw a thin white ring with a dark rim: visible on bone and on lung, empty where the finding is."""
     draw = ImageDraw.Draw(overlay)
