@@ -1,6 +1,7 @@
 """One calm style for every figure: safe for colour-blind eyes and grey print, text that stays text."""
 
 import io
+import warnings
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -61,7 +62,10 @@ def drawn(draw: Callable[[Figure], None], *, width: float, height: float, alt: s
         FigureCanvasSVG(figure)
         draw(figure)
         buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+        with warnings.catch_warnings():
+            # Names in any script: text stays text, and the reader's own fonts have what this one lacks.
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+            figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
     text = buffer.getvalue()
     svg = text[text.index("<svg") :].replace("DejaVu Sans", FONT)
     said = Markup(alt).striptags() if isinstance(alt, Markup) else alt
