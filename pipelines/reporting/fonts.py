@@ -40,7 +40,13 @@ def font_faces(name: str, text: str) -> str:
 
 @cache
 def _woff(weight: str, characters: str) -> str:
-    options = subset.Options(flavor="woff", layout_features=["*"], notdef_outline=True, hinting=False)
+    options = subset.Options(
+        flavor="woff",
+        layout_features=["*"],
+        notdef_outline=True,
+        hinting=False,
+        drop_tables=["FFTM", "GSUB", "GPOS", "kern", "GDEF"],
+    )
     font = TTFont(font_file(weight), recalcTimestamp=False)
     cutter = subset.Subsetter(options)
     cutter.populate(text=characters)
