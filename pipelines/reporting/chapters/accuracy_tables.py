@@ -84,15 +84,16 @@ def _prevalence_note(part: Tested, point: OperatingResult, words: Words) -> Mark
     evaluation, programme = part.study.evaluation, point.programme
     note = words(
         "The share of {prevalence} was named by those who made this report; it was not measured. In the films tested "
-        "it is {tested}. Symbols stand for whole people.",
+        "it is {tested}.",
         prevalence=words.value(programme, "prevalence", form="percent", digits=1),
         tested=words.percent(part.result.prevalence),
     )
+    whole = words("Symbols stand for whole people.")
     if evaluation.local_prevalence_interval is None:
-        return note
+        return Markup("{} {}").format(note, whole)
     low, high = (words.value(evaluation, "local_prevalence_interval", end, form="percent", digits=1) for end in (0, 1))
     more = words("It may lie between {low} and {high}.", low=low, high=high)
-    return Markup("{} {}").format(note, more)
+    return Markup("{} {} {}").format(note, more, whole)
 
 
 def rates_table(part: Tested, words: Words) -> Table:

@@ -62,7 +62,7 @@ def _triangle(x: int, y: int) -> str:
 
 
 def _square(x: int, y: int) -> str:
-    return f"M{x + 4} {y + 4}h3v3h-3z"
+    return f"M{x + 3} {y + 3}h4v4h-4z"
 
 
 _SYMBOLS: Final[tuple[tuple[Callable[[int, int], str], str], ...]] = (
