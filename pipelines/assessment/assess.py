@@ -140,6 +140,7 @@ def assess(
         out,
         digest=manifest_digest(rows, canonical=True),
         file=manifest,
+        package=source.package.resolve().name if source.package else None,
         split=split,
         thresholds=thresholds,
         options=options,
@@ -156,6 +157,7 @@ def assess_table(
     *,
     digest: str | None = None,
     file: Path | None = None,
+    package: str | None = None,
     split: str | None = None,
     thresholds: Thresholds | None = None,
     options: Options | None = None,
@@ -171,6 +173,7 @@ def assess_table(
         out: the evaluation folder.
         digest: of the manifest, canonical already; None: worked out here.
         file: of the manifest, to be named in the provenance.
+        package: name of the model package that the locked points were taken from, if it was not the predictions' own.
         split: which films.
         thresholds: None takes those that came with the table.
         options: as for `assess`.
@@ -188,7 +191,7 @@ def assess_table(
         out,
         manifest_digest=digest or manifest_digest(canonical, canonical=True),
         manifest=file,
-        options=choices_of(options, thresholds, split),
+        options=choices_of(options, thresholds, split, table=table, package=package),
     )
     model = model_facts(table.run)
     named = provenance.model_name or ("another system's scores" if table.foreign else "a cxr-triage model")

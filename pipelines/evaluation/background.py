@@ -91,6 +91,9 @@ class PredictionFacts(Record):
     processor: str | None = None
     gpu: str | None = None
     triage_rule: str | None = None
+    inputs: tuple[str, ...] | None = None
+    """What was scored: names of folders, films or a manifest, without the way to them."""
+    heatmaps: bool | None = None
     versions: dict[str, str] | None = None
 
 
@@ -193,7 +196,13 @@ class Choices(Record):
     hit: str
     """When a mark hits."""
     split: str | None
+    id_column: str | None = None
+    """Of another system's table: the column that names the film."""
+    scores: dict[str, str] = Field(default_factory=dict)
+    """Of another system's table, by finding: a column, or the largest of several."""
     thresholds: dict[str, float]
     """Named by the user, by finding."""
+    package: str | None = None
+    """Name of the model package whose points were used instead of those that came with the predictions."""
     a_posteriori: dict[str, str]
     """Rules by which thresholds were chosen on these very films, by finding."""

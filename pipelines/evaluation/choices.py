@@ -2,11 +2,27 @@
 
 from pipelines.evaluation.background import Choices
 from pipelines.evaluation.options import Options
+from pipelines.evaluation.tables import PredictionsTable
 from pipelines.evaluation.thresholds.points import Thresholds
 
 
-def choices_of(options: Options, thresholds: Thresholds, split: str | None) -> Choices:
-    """The options of an evaluation as a flat record."""
+def choices_of(
+    options: Options,
+    thresholds: Thresholds,
+    split: str | None,
+    *,
+    table: PredictionsTable | None = None,
+    package: str | None = None,
+) -> Choices:
+    """The options of an evaluation as a flat record.
+
+    Args:
+        options: what was asked for.
+        thresholds: where they come from.
+        split: which films.
+        table: the predictions.
+        package: name of the model package that the locked points were taken from.
+    """
     costs, columns = options.costs, options.attributes
     return Choices(
         interval=options.interval,
@@ -27,6 +43,9 @@ def choices_of(options: Options, thresholds: Thresholds, split: str | None) -> C
         marks=options.marks.name if options.marks is not None else None,
         hit=options.criterion.text,
         split=split,
+        id_column=table.id_column if table is not None else None,
+        scores=dict(table.scores) if table is not None else {},
+        package=package,
         thresholds={finding: float(value) for finding, value in thresholds.given.items()},
         a_posteriori={finding: rule.text for finding, rule in thresholds.a_posteriori.items()},
     )

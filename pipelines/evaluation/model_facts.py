@@ -88,9 +88,19 @@ def _prediction(run: Json) -> PredictionFacts:
         precision=_text(settings.get("precision")),
         processor=_text(hardware.get("processor")),
         gpu=_text(hardware.get("gpu")),
+        inputs=_inputs(run.get("inputs")),
+        heatmaps=settings.get("heatmaps") if isinstance(settings.get("heatmaps"), bool) else None,
         triage_rule=_text(run.get("triage_rule")),
         versions=_versions(run),
     )
+
+
+def _inputs(said: object) -> tuple[str, ...] | None:
+    if not isinstance(said, Sequence) or isinstance(said, str):
+        return None
+    given = (_text(source.get("given")) if isinstance(source, Mapping) else None for source in said)
+    names = (_file_name(text.rstrip("/\\")) for text in given if text is not None)
+    return tuple(name for name in names if name)
 
 
 def _cohort(said: object) -> CohortFacts | None:

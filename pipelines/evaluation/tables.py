@@ -44,6 +44,10 @@ class PredictionsTable:
     foreign: bool = False
     file: Path | None = None
     """The table that was read."""
+    id_column: str | None = None
+    """Of another system's table: the column that names the film."""
+    scores: Mapping[str, str] = field(default_factory=dict)
+    """Of another system's table, by finding: as it was named."""
 
 
 def file_digest(path: Path) -> str:
@@ -285,6 +289,8 @@ def read_foreign_predictions(
         findings=tuple(scores),
         digest=file_digest(path),
         file=path,
+        id_column=id_column,
+        scores=dict(scores),
         thresholds=thresholds,
         score_text=text,
         foreign=True,

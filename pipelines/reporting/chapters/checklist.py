@@ -71,11 +71,11 @@ def _check(study: Study, words: Words) -> Checked:
 
 def _row(item: Item, answer: Answer | None, words: Words) -> tuple[Cell, ...]:
     if answer is None:
-        state, shown = words('<span class="open">to be completed by the authors</span>'), Markup("")
+        state, shown = words('<span class="open">for the authors</span>'), Markup("")
     else:
         whole = words('<span class="found">in the record</span>')
         state, shown = (
-            whole if answer.whole else words('<span class="part">in part; the rest by the authors</span>'),
+            whole if answer.whole else words('<span class="part">in part</span>'),
             answer.text,
         )
     return (

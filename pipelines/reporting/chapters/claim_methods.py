@@ -42,7 +42,7 @@ def _sources(study: Study, words: Words) -> Answer | None:
     text = words(
         "Data sets: {names}; see {chapter}.",
         names=words.language.listing([words.foreign(each.title or each.name, 120) for each in sets]),
-        chapter=link(words, "provenance", words("their terms and how to cite them")),
+        chapter=link(words, "trust", words("their terms and how to cite them")),
     )
     return Answer(text, whole=all(each.citation for each in sets))
 
