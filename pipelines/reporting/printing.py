@@ -49,8 +49,8 @@ class Words:
         return self.language.plural(singular, plural, count, **values)
 
     def recorded(self, text: str | None, limit: int = 400) -> Markup:
-        """A sentence that an evaluation file holds in English; foreign text in it is isolated and cut."""
-        return Markup("") if text is None else recorded(self.language, plain(text, limit))
+        """A sentence that an evaluation file holds in English; one that no catalogue knows is cut at the limit."""
+        return Markup("") if text is None else recorded(self.language, text, limit)
 
     def foreign(self, text: object, limit: int = 120) -> Markup:
         """Text from a table or a user: as text, without control characters, cut, apart from the page's direction."""
