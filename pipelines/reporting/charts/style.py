@@ -44,6 +44,7 @@ STYLE: Final[dict[Any, Any]] = {
     "legend.fontsize": 9,
     "svg.fonttype": "none",
     "svg.hashsalt": "cxr-triage",
+    "text.parse_math": False,  # a dollar sign in a title is a dollar sign
 }
 
 
