@@ -45,6 +45,8 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     note: Markup | None = None
     """What a reader must know beside it."""
+    folded: bool = False
+    """Closed in the page until it is asked for, because a figure beside it says the same; always open on paper."""
 
     def __post_init__(self) -> None:
         assert all(len(row) == len(self.columns) for row in self.rows), f"{self.key}: rows do not fit their heads"
