@@ -1,5 +1,6 @@
-"""A real headless browser for tests: pages as their readers see them, with a guard that they ask nothing of a network."""
+"""A real headless browser for tests: pages as their readers see them, guarded against asking anything of a network."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,12 @@ CHROMIUM = next(
 )
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 
+AXE = Path(os.environ.get("CXR_AXE", Path(__file__).parents[1] / "build" / "axe" / "axe.min.js"))
+"""axe-core, as ``.ci/run`` fetches it from npm."""
+needs_axe = pytest.mark.skipif(
+    not AXE.is_file(), reason="needs axe-core: .ci/run fetches it, or CXR_AXE names axe.min.js"
+)
+
 
 @contextmanager
 def browser_page(html: Path, **context: Any) -> Iterator[Any]:
@@ -23,7 +30,7 @@ def browser_page(html: Path, **context: Any) -> Iterator[Any]:
         context: of `playwright.sync_api.Browser.new_context`, for example ``viewport``, ``java_script_enabled``.
 
     Yields:
-        The page (`playwright.sync_api.Page`) with ``page.complaints``: errors of its scripts and addresses it asked for.
+        The page (`playwright.sync_api.Page`) with ``page.complaints``: errors of its scripts, addresses it asked for.
     """
     from playwright.sync_api import sync_playwright
 
