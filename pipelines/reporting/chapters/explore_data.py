@@ -15,8 +15,8 @@ from pipelines.reporting.book import Tested
 from pipelines.reporting.printing import NO_VALUE, Words
 from pipelines.statistics.accuracy.records import Band
 
-MOST_STOPS: Final = 300
-"""More thresholds than a slider is worth."""
+MOST_STOPS: Final = 250
+"""More thresholds than a slider is worth; they take at most 40 kB of the page."""
 LEAST_PREVALENCE: Final = 0.0001
 MOST_PREVALENCE: Final = 0.5
 START_SENSITIVITY: Final = 0.9
@@ -159,7 +159,7 @@ def _gaps(*names: str) -> dict[str, str]:
 
 
 def _text(message: Markup) -> str:
-    return str(message.striptags())
+    return str(message.unescape())  # striptags would make a no-break space one that breaks
 
 
 def _level(words: Words, level: float) -> str:
