@@ -29,6 +29,8 @@ OUTCOMES: Final = {
     "false_positive": message("Without the finding, flagged"),
     "true_negative": message("Without the finding, not flagged"),
 }
+UNKNOWN: Final = "unknown"
+"""Key of films without a data set in the counts of a cohort."""
 NO_PICTURE: Final = {
     "terms": message("The terms of its data set do not clearly allow showing it in a report."),
     "own": message("It is of a data set of your own, and showing its films was not asked for."),
@@ -95,7 +97,7 @@ def _section(part: Tested, words: Words, pictures: Gallery) -> Section:
         pictured = [(place, film) for place, film in films if id(film) in pictures.shown]
         unseen += [(place, film) for place, film in films if id(film) not in pictures.shown]
         if pictured:
-            made = tuple(_film(words, place, film, pictures.shown[id(film)]) for place, film in pictured)
+            made = tuple(_film(part, words, place, film, pictures.shown[id(film)]) for place, film in pictured)
             groups.append(Group(words(KIND_NAMES[kind]), made))
     return Section(
         part,
@@ -111,7 +113,7 @@ def _kind(film: Example) -> FilmKind:
     return film.kind or OUTCOME_KINDS[film.outcome]
 
 
-def _film(words: Words, place: int, film: Example, shown: Shown) -> Film:
+def _film(part: Tested, words: Words, place: int, film: Example, shown: Shown) -> Film:
     score = words.value(film, "score", form="decimal", digits=3)
     outcome = words(OUTCOMES[film.outcome])
     # The numbers of an alternative text are those beside the picture: markup has no place in an attribute.
@@ -122,7 +124,7 @@ def _film(words: Words, place: int, film: Example, shown: Shown) -> Film:
         shown,
         _name(words, place, film),
         outcome,
-        _data_set(words, film),
+        _data_set(part, words, film),
         str(said.striptags()),
         str(over.striptags()),
         _remark(words, film, shown),
@@ -146,12 +148,12 @@ def _name(words: Words, place: int, film: Example) -> Markup:
     return words("Film {number}", number=words.foreign(place))
 
 
-def _data_set(words: Words, film: Example) -> Markup:
-    if film.data_set is None:
-        return words("not known")
-    if is_public(film.data_set):
-        return words.recorded(ADAPTERS[film.data_set].title)
-    return words.foreign(film.data_set, 60)
+def _data_set(part: Tested, words: Words, film: Example) -> Markup:
+    names = list(part.study.evaluation.cohort.datasets)
+    name = film.data_set or (names[0] if len(names) == 1 else None)
+    if name is None or name == UNKNOWN:
+        return words("data set not known")
+    return words.recorded(ADAPTERS[name].title) if is_public(name) else words.foreign(name, 60)
 
 
 def _drawn_table(part: Tested, words: Words, drawn: tuple[Drawn, ...]) -> Table:
@@ -188,16 +190,16 @@ def _listed_table(part: Tested, words: Words, films: list[tuple[int, Example]], 
         f"films-{part.anchor}-listed",
         words("Films drawn for {finding} that are not shown: look them up where you may", finding=words.finding(part)),
         columns,
-        tuple(tuple(_listed_row(words, place, film, pictures)) for place, film in films),
+        tuple(tuple(_listed_row(part, words, place, film, pictures)) for place, film in films),
     )
 
 
-def _listed_row(words: Words, place: int, film: Example, pictures: Gallery) -> Iterator[Cell]:
+def _listed_row(part: Tested, words: Words, place: int, film: Example, pictures: Gallery) -> Iterator[Cell]:
     yield words.text_cell(_name(words, place, film))
     yield words.text_cell(words(KIND_NAMES[_kind(film)]))
     yield words.text_cell(words(OUTCOMES[film.outcome]))
     yield Cell(words.value(film, "score", form="decimal", digits=3), film.score)
-    yield words.text_cell(_data_set(words, film))
+    yield words.text_cell(_data_set(part, words, film))
     yield words.text_cell(words(NO_PICTURE[pictures.missing[id(film)]]))
 
 
