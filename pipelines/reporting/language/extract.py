@@ -26,7 +26,7 @@ CATALOGUES: Final = Path(__file__).resolve().parent / "catalogues"
 LANGUAGES: Final = tuple(code for code in NAMES if code != "en")
 KEYWORDS: Final = ("words", "self", "_", "message", "plural")
 """Functions whose first argument (``plural``: first two) is a message."""
-_OLD_PAGES: Final = ("page.py", "worklist.py", "worklist_data.py", "worklist_words.py")
+_OLD_PAGES: Final = ("worklist.py", "worklist_data.py", "worklist_words.py")
 """Pages in English alone."""
 
 Key = tuple[str | None, str | tuple[str, ...]]
