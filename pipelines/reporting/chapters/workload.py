@@ -7,20 +7,23 @@ from markupsafe import Markup
 
 from pipelines.assessment.reading_records import FindingReadingTime, SimulationRecord
 from pipelines.reading_time.effort import OWN, SOURCE, Effort
-from pipelines.reading_time.worklist import WorklistRecord
 from pipelines.reporting.book import Book, Tested
 from pipelines.reporting.chapters.chapter import Chapter
 from pipelines.reporting.chapters.reading_room import room_facts
-from pipelines.reporting.charts.effort import WAYS, effort_figure, ways
-from pipelines.reporting.charts.rule_out import filing, rule_out_figure, share_digits
-from pipelines.reporting.charts.waiting import CLASSES, Waits, waiting_figure
+from pipelines.reporting.chapters.workload_tables import (
+    LONG_TEXT,
+    effort_table,
+    rule_out_table,
+    waiting_table,
+    worklist_table,
+)
+from pipelines.reporting.charts.effort import effort_figure, ways
+from pipelines.reporting.charts.rule_out import rule_out_figure, share_digits
+from pipelines.reporting.charts.waiting import Waits, waiting_figure
 from pipelines.reporting.charts.worklist import worklist_figure
 from pipelines.reporting.printing import NO_VALUE, Words, minutes_digits
-from pipelines.reporting.tables import Cell, Column, Table
+from pipelines.reporting.tables import Table
 from pipelines.statistics.estimates import Estimate
-
-LONG_TEXT = 2000
-"""Sentences of the files that are printed whole."""
 
 
 @dataclass(frozen=True)
@@ -96,16 +99,16 @@ def _section(part: Tested, words: Words) -> Section:
         waits=waits,
         cards=tuple(_cards(part, waits[0], words)) if waits else (),
         waiting=waiting_figure(waits, words) if waits else None,
-        waiting_tables=tuple(_waiting_table(kind, part, words) for kind in waits),
+        waiting_tables=tuple(waiting_table(kind, part, words) for kind in waits),
         effort=effort_figure(effort, words) if effort and ways(effort) else None,
-        effort_table=_effort_table(effort, part, words) if effort and ways(effort) else None,
+        effort_table=effort_table(effort, part, words) if effort and ways(effort) else None,
         effort_source=_effort_source(effort, words) if effort else Markup(""),
         rule_out=drawn_rule_out,
         rule_out_absent=None if drawn_rule_out else _rule_out_absent(entry, words),
-        rule_out_table=_rule_out_table(entry, part, words) if drawn_rule_out and entry else None,
+        rule_out_table=rule_out_table(rule_out, part, words) if rule_out and drawn_rule_out else None,
         worklist=worklist_figure(listed, words) if listed else None,
         worklist_absent=None if listed else _worklist_absent(entry, words),
-        worklist_table=_worklist_table(listed, part, words) if listed else None,
+        worklist_table=worklist_table(listed, part, words) if listed else None,
     )
 
 
@@ -168,6 +171,10 @@ def _cards(part: Tested, mean: Waits, words: Words) -> Iterator[Card]:
     else:
         yield _card(label, missed, words)
     yield _card(words("Films without the finding: mean wait"), gaps.nondiseased, words)
+    filed = part.proxies.screening.filed_diseased_per_10000 if part.proxies and part.proxies.screening else None
+    if filed is not None:
+        label = words("With the finding, filed and never read: of 10,000 films")
+        yield Card(label, words.number(filed, 1), words.interval(filed, 1), "longer")
 
 
 def _card(label: Markup, gap: Estimate, words: Words) -> Card:
@@ -190,169 +197,7 @@ def _runs(simulation: SimulationRecord, words: Words) -> Markup:
     )
 
 
-def _waiting_table(waits: Waits, part: Tested, words: Words) -> Table:
-    heads = {
-        "films": words("films"),
-        "first_come": words("First come, first served"),
-        "flagged_first": words("Flagged first"),
-        "change": words("Change"),
-    }
-    rows = waits.rows()
-    return Table(
-        f"workload-{part.anchor}-{waits.key}",
-        words("{quantity}, in minutes ({source})", quantity=waits.title, source=waits.source),
-        _columns(heads),
-        tuple(
-            (
-                words.text_cell(words(CLASSES[name])),
-                *(_wait_cell(wait, words) for wait in (before, after)),
-                _change(gap, words),
-            )
-            for name, before, after, gap in rows
-        ),
-        _without_interval([estimate for _, *estimates in rows for estimate in estimates], words),
-    )
-
-
-def _columns(heads: dict[str, Markup]) -> tuple[Column, ...]:
-    return tuple(Column(key, head) for key, head in heads.items())
-
-
-def _wait_cell(wait: Estimate, words: Words) -> Cell:
-    return _cell(wait, words.minutes(wait), words.bounds(wait, minutes_digits(wait)))
-
-
-def _change(gap: Estimate, words: Words) -> Cell:
-    digits = minutes_digits(gap)
-    return _cell(gap, words.change(gap, digits), words.bounds(gap, digits))
-
-
-def _cell(estimate: Estimate, shown: Markup, bounds: Markup) -> Cell:
-    under = Markup('<span class="ci">{}</span>').format(bounds) if bounds else Markup("")
-    return Cell(shown + under, estimate.value, estimate.low, estimate.high, estimate.n)
-
-
-def _without_interval(estimates: list[Estimate], words: Words) -> Markup:
-    """What the small numbers are, and why some numbers have none."""
-    level = next((estimate for estimate in estimates if estimate.low is not None), None)
-    parts = []
-    if level is not None:
-        shown = words.value(level, "level", form="percent", digits=share_digits(level.level))
-        parts.append(words("Under each number its {level} interval.", level=shown))
-    whys = dict.fromkeys(estimate.why for estimate in estimates if estimate.low is None and estimate.why)
-    parts += [words("Numbers without one: {why}.", why=words.recorded(why)) for why in whys]
-    return Markup(" ").join(parts)
-
-
-# Reader time -----------------------------------------------------------------------------------------------------
-
-
-def _effort_table(effort: Effort, part: Tested, words: Words) -> Table:
-    heads = {
-        "way": words("way of working"),
-        "minutes": words("Minutes per 1,000 films"),
-        "change": words("Change against reading without AI"),
-    }
-    rows = []
-    for name, spent in ways(effort):
-        gap = getattr(effort.difference, name, None)
-        bounds = words.bounds(gap, 1) if gap else Markup("")
-        change = _cell(gap, words.change(gap, 1, "less", "more"), bounds) if gap else Cell(Markup("–"))
-        rows.append(
-            (words.text_cell(words(WAYS[name])), _cell(spent, words.number(spent, 1), words.bounds(spent, 1)), change)
-        )
-    estimates = [spent for _, spent in ways(effort)]
-    return Table(
-        f"workload-{part.anchor}-effort",
-        words(
-            "Minutes of reader time per 1,000 films that arrive, at a prevalence of {share}",
-            share=words.value(effort, "prevalence", form="percent", digits=share_digits(effort.prevalence)),
-        ),
-        _columns(heads),
-        tuple(rows),
-        _without_interval(estimates, words),
-    )
-
-
 def _effort_source(effort: Effort, words: Words) -> Markup:
     """Where the seconds come from: the published study by name, or what the user wrote."""
     source = effort.settings.source
     return words.recorded(source, LONG_TEXT) if source in (SOURCE, OWN) else words.foreign(source, 300)
-
-
-# Filing films unread ---------------------------------------------------------------------------------------------
-
-
-def _rule_out_table(entry: FindingReadingTime, part: Tested, words: Words) -> Table:
-    assert entry.rule_out is not None
-    heads = {
-        "target": words("sensitivity to keep"),
-        "filed": words("Films filed unread"),
-        "sensitivity": words("Sensitivity kept"),
-        "missed": words("Missed, of 10,000 films"),
-        "demonstrable": words("Could these films show it?"),
-    }
-    rows, estimates = [], []
-    for point, given in filing(entry.rule_out):
-        target = words.value(point, "target", form="percent", digits=share_digits(point.target))
-        note = Markup('{}<span class="ci">{}</span>').format(words("no"), words.recorded(point.note, LONG_TEXT))
-        missed = given.missed_per_10000_screened
-        estimates += [given.filed_share, point.sensitivity, missed]
-        rows.append(
-            (
-                Cell(target, point.target),
-                _cell(
-                    given.filed_share,
-                    words.percent(given.filed_share),
-                    words.bounds(given.filed_share, 1, form="percent"),
-                ),
-                _cell(
-                    point.sensitivity,
-                    words.percent(point.sensitivity),
-                    words.bounds(point.sensitivity, 1, form="percent"),
-                ),
-                _cell(missed, words.number(missed, 1), words.bounds(missed, 1)),
-                Cell(words("yes") if point.demonstrable else note, point.demonstrable),
-            )
-        )
-    given = filing(entry.rule_out)[0][1]
-    return Table(
-        f"workload-{part.anchor}-rule-out",
-        words(
-            "If {share} of films have the finding: films that could be filed unread, by the sensitivity to keep",
-            share=words.value(given, "prevalence", form="percent", digits=share_digits(given.prevalence, 1)),
-        ),
-        _columns(heads),
-        tuple(rows),
-        Markup("{} {}").format(
-            words("Each threshold is chosen on these very films; the intervals include that choice."),
-            _without_interval(estimates, words),
-        ),
-    )
-
-
-# The list --------------------------------------------------------------------------------------------------------
-
-
-def _worklist_table(listed: WorklistRecord, part: Tested, words: Words) -> Table:
-    heads = {
-        "read": words("after reading"),
-        "score": words("By score"),
-        "arrival": words("As they come (expected)"),
-        "ideal": words("Ideal order"),
-        "films_per_case": words("Films read for each one with the finding"),
-    }
-    rows = tuple(
-        (
-            Cell(words.value(at, "fraction", form="percent", digits=share_digits(at.fraction)), at.fraction),
-            _cell(at.found, words.percent(at.found), words.bounds(at.found, 1, form="percent")),
-            Cell(words.value(at, "fifo_found", form="percent", digits=1), at.fifo_found),
-            Cell(words.value(at, "ideal_found", form="percent", digits=1), at.ideal_found),
-            _cell(at.films_per_case, words.number(at.films_per_case, 1), words.bounds(at.films_per_case, 1)),
-        )
-        for at in listed.at
-    )
-    title = words("Share of the films with the finding that have been read, by share of the list read")
-    estimates = [estimate for at in listed.at for estimate in (at.found, at.films_per_case)]
-    note = _without_interval(estimates, words)
-    return Table(f"workload-{part.anchor}-worklist", title, _columns(heads), rows, note)
