@@ -14,6 +14,7 @@ from pipelines.evaluation.thresholds.programme import programme_from_estimates
 from pipelines.reading_time.effort import reading_effort
 from pipelines.reporting.book import make_book
 from pipelines.reporting.chapters.explore import amount_digits, chapter, share_digits
+from pipelines.reporting.chapters.explore_data import threshold_digits
 from pipelines.reporting.language.language import NAMES, language
 from pipelines.reporting.printing import Words
 from pipelines.statistics.accuracy.ratios import Prevalence, region_interval
@@ -207,7 +208,7 @@ def test_every_number_is_that_of_an_evaluation_at_the_threshold(page, clustered,
                 if wanted[1] is not None and not (same and wanted[1] == NO_BOUND):
                     assert interval == wanted[1], (code, name, point.threshold, prevalence)
                 compared += 1
-            assert state["threshold"] == lang.significant(point.threshold, 4)
+            assert state["threshold"] == lang.significant(point.threshold, threshold_digits(point.threshold))
             assert state["threshold"] in state["aloud"]
             assert all(state["rows"][name][0] in state["aloud"] for name in ("sensitivity", "specificity"))
         assert {state["prevalence"] for state in states} == {
@@ -270,7 +271,9 @@ def test_the_keyboard_moves_by_one_by_five_per_cent_and_to_the_ends(panel, clust
     assert at() == start
     slider.press("ArrowRight")
     assert at() == start + 1
-    assert box_of(slider).locator(".explore-threshold").inner_text() == language("en").significant(table[start + 1], 4)
+    assert box_of(slider).locator(".explore-threshold").inner_text() == language("en").significant(
+        table[start + 1], threshold_digits(table[start + 1])
+    )
     slider.press("ArrowLeft")
     slider.press("ArrowDown")
     assert at() == start - 1
@@ -359,6 +362,9 @@ def test_a_phone_needs_no_sideways_scrolling_and_print_keeps_the_values(page):
     page.emulate_media(media="print")
     assert not slider.is_visible()
     assert box_of(slider).locator("[data-row=ppv] .explore-value").is_visible()
+    assert page.locator("section[lang=fr] .explore-nojs").is_visible()
+    page.emulate_media(media="screen")
+    assert not page.locator("section[lang=fr] .explore-nojs").is_visible()
 
 
 def test_without_javascript_the_operating_point_is_there_and_a_sentence_says_so(browser, html, clustered):

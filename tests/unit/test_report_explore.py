@@ -12,7 +12,15 @@ from pipelines.evaluation.thresholds.lock_rule import LockRule
 from pipelines.evaluation.thresholds.points import Thresholds
 from pipelines.reporting.book import make_book
 from pipelines.reporting.chapters.explore import amount_digits, chapter, share_digits
-from pipelines.reporting.chapters.explore_data import MOST_STOPS, Stop, digits_of, start_of, stops_of, thinned
+from pipelines.reporting.chapters.explore_data import (
+    MOST_STOPS,
+    Stop,
+    digits_of,
+    start_of,
+    stops_of,
+    thinned,
+    threshold_digits,
+)
 from pipelines.reporting.language.language import language
 from pipelines.reporting.printing import Words
 from pipelines.statistics.estimates import Estimate
@@ -210,3 +218,11 @@ def test_people_and_minutes_lose_their_decimals_from_100_on(value, high, digits)
 @pytest.mark.parametrize(("value", "digits"), [(0.05, 2), (0.1, 1), (0.9, 1), (0.998, 2)])
 def test_predictive_values_near_the_ends_have_two_decimals(value, digits):
     assert share_digits(Estimate(value=value, low=None, high=None, level=0.95, method="", n=1, why="none")) == digits
+
+
+@pytest.mark.parametrize(
+    ("threshold", "written"),
+    [(0.99996, "0.99996"), (0.17259, "0.1726"), (1.0, "1"), (3.14159, "3.142"), (-0.5, "−0.5")],
+)
+def test_a_threshold_just_below_1_is_not_written_as_1(threshold, written):
+    assert language("en").significant(threshold, threshold_digits(threshold)) == written

@@ -16,13 +16,13 @@ from pipelines.reading_time.effort import Effort
 from pipelines.reporting.book import Book, Tested
 from pipelines.reporting.chapters.chapter import Chapter
 from pipelines.reporting.chapters.explore_data import (
-    THRESHOLD_DIGITS,
     data_of,
     digits_of,
     for_script,
     shared,
     start_of,
     stops_of,
+    threshold_digits,
 )
 from pipelines.reporting.language.language import message
 from pipelines.reporting.printing import NO_VALUE, Words
@@ -166,11 +166,11 @@ def _absent(table: ThresholdTable, words: Words) -> Markup | None:
 def _threshold(part: Tested, words: Words, threshold: float) -> Markup:
     point, table = part.result.operating_point, part.result.thresholds
     if point is not None:
-        return words.value(point, "threshold", form="significant", digits=THRESHOLD_DIGITS)
+        return words.value(point, "threshold", form="significant", digits=threshold_digits(threshold))
     if threshold not in table.thresholds:  # that of another point, which the table does not have
         return NO_VALUE
     place = table.thresholds.index(threshold)
-    return words.value(table, "thresholds", place, form="significant", digits=THRESHOLD_DIGITS)
+    return words.value(table, "thresholds", place, form="significant", digits=threshold_digits(threshold))
 
 
 def _groups(part: Tested, words: Words, threshold: float) -> Iterator[Group]:

@@ -21,7 +21,6 @@ LEAST_PREVALENCE: Final = 0.0001
 MOST_PREVALENCE: Final = 0.5
 START_SENSITIVITY: Final = 0.9
 """Where there is no operating threshold, the slider starts at the highest threshold that reaches this."""
-THRESHOLD_DIGITS: Final = 4
 
 Ends = tuple[float | None, float | None]
 
@@ -148,7 +147,6 @@ def shared(words: Words) -> dict[str, Any]:
         "group": get_group_symbol(locale),
         "percent": words.language.percent(0, 0).removeprefix("0"),
         "none": str(NO_VALUE),
-        "threshold_digits": THRESHOLD_DIGITS,
         "messages": {name: _text(message) for name, message in messages.items()},
     }
 
@@ -164,6 +162,11 @@ def _text(message: Markup) -> str:
 
 def _level(words: Words, level: float) -> str:
     return words.language.percent(level, digits_of(level))
+
+
+def threshold_digits(threshold: float) -> int:
+    """Significant digits of a threshold: more just below 1, where scores crowd."""
+    return 6 if 0.99 < threshold < 1 else 4
 
 
 def digits_of(share: float) -> int:

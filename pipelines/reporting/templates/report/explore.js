@@ -44,6 +44,9 @@
       box.replaceChildren(node);
     }
 
+    // Scores crowd below 1: more digits there, as in the chapter's Python.
+    const written = (score) => significant(score, score > 0.99 && score < 1 ? 6 : 4);
+
     // As the chapter's Python has it: `share_digits` and `amount_digits`.
     function digitsOf(name, { value, high }) {
       if (COUNTS.has(name)) return 0;
@@ -87,7 +90,7 @@
         if (row.where) row.where.hidden = !recorded;
       }
       const threshold = data.threshold[stop];
-      const said = { threshold: significant(threshold, words.threshold_digits), prevalence: percentage(prevalence) };
+      const said = { threshold: written(threshold), prevalence: percentage(prevalence) };
       for (const name of ["sensitivity", "specificity", "ppv", "npv", "referred", "missed"])
         said[name] = textOf(name, found[name]);
       if (sameStop && data.operating) shownThreshold.restore();
@@ -228,6 +231,6 @@
     if (!held) continue;
     const words = JSON.parse(held.textContent);
     for (const finding of chapter.querySelectorAll(".explore-finding")) start(finding, words);
-    chapter.querySelector(".explore-nojs").hidden = true;
+    chapter.querySelector(".explore-nojs").classList.add("explore-done");
   }
 })();
