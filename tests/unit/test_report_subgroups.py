@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from pipelines.reporting.book import make_book
+from pipelines.reporting.book import Study, make_book
 from pipelines.reporting.chapters.subgroups import chapter
 from pipelines.reporting.charts.forest import panels
 from tests.report_studies import THRESHOLD, english, films, study
@@ -175,8 +175,9 @@ def test_hostile_names_are_text_or_not_there():
     assert "{0} {name} %s &quot;&amp;amp;" in body or "{0} {name} %s &#34;&amp;amp;" in body
 
 
-def test_ids_stay_unique_over_several_evaluations():
-    book = make_book(tuple(study(COHORT, subgroups=COLUMNS, place=place) for place in (1, 2)))
+def test_ids_stay_unique_over_several_evaluations(made):
+    first = made[0].studies[0]
+    book = make_book((first, Study(2, first.folder, first.evaluation.model_copy(deep=True), None)))
     done = chapter(book, english(book))
     outside = re.sub(r"<svg.*?</svg>", "", str(done.body), flags=re.S)
     ids = re.findall(r'id="([^"]*)"', outside)

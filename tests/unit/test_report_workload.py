@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines.reading_time.effort import SOURCE
-from pipelines.reporting.book import make_book
+from pipelines.reporting.book import Study, make_book
 from pipelines.reporting.chapters.workload import chapter
 from tests.report_studies import ROOM, english, films, study
 
@@ -273,7 +273,7 @@ def without(part, **fields):
 )
 def test_parts_that_a_file_lacks_leave_the_page_whole(made, fields, said):
     whole = made[0].studies[0]
-    part = type(whole)(1, whole.folder, whole.evaluation, without(whole, **fields))
+    part = Study(1, whole.folder, whole.evaluation, without(whole, **fields))
     book = make_book((part,))
     done = chapter(book, english(book))
     assert said in done.body
@@ -285,8 +285,7 @@ def test_none_missed_is_not_read_as_none_to_be_missed():
     book = make_book(
         (study(films(tp=50, fn=0, fp=45, tn=405), {**ROOM, "replications": 2, "films_per_replication": 20}),)
     )
-    reading = without(book.studies[0], simulation=None)
     whole = book.studies[0]
-    book = make_book((type(whole)(1, whole.folder, whole.evaluation, reading),))
+    book = make_book((Study(1, whole.folder, whole.evaluation, without(whole, simulation=None)),))
     text = re.sub(r"<[^>]*>", "", page_text(chapter(book, english(book))))
     assert "None was missed among 50 films with the finding: that does not mean that none would be." in text
