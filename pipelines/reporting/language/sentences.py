@@ -13,7 +13,7 @@ PIPELINES: Final = Path(__file__).resolve().parents[2]
 PACKAGES: Final = ("evaluation", "statistics", "assessment", "reading_time", "findings.py")
 """Where recorded sentences are written."""
 ADAPTERS: Final = "datasets"
-ADAPTER_FIELDS: Final = ("licence", "label_origin")
+ADAPTER_FIELDS: Final = ("licence", "label_origin", "films_may_be_shown_why")
 """What evaluations say about a data set in words; titles and citations stay as they were published."""
 UNRECORDED: Final = frozenset(
     {

@@ -14,7 +14,9 @@ WORDS: Final = (
     "films",
     "flagged",
     "given",
+    "image_id",
     "negative",
+    "nothing",
     "patients",
     "positive",
     "sensitivities",
@@ -30,6 +32,8 @@ WORDS: Final = (
     "and",
     "of",
     "to",
+    # How a film is fitted in, as model packages say it.
+    "aspect-preserving area resize, centred, background 0",
     # Columns by which films are put into groups, and values that the manifest's schema knows.
     "age_years",
     "all",
@@ -61,6 +65,11 @@ _FEW: Final = (
 _FEW_FILMS: Final = _FEW.replace("{unit}", "films")
 _FEW_PATIENTS: Final = _FEW.replace("{unit}", "patients")
 
+_NO_BCA: Final = (
+    "percentile (BCa is undefined: the value lies outside its replicates)",
+    "percentile (BCa is undefined: the acceleration is too large)",
+)
+
 REPLACED: Final[Mapping[str, tuple[str, ...]]] = {
     "Only {0} {1}: read the intervals, not the points; with so few {2}s the interval of the AUROC is itself too "
     "narrow, and so is, more so, that of the specificity at a fixed sensitivity.": tuple(
@@ -91,19 +100,17 @@ REPLACED: Final[Mapping[str, tuple[str, ...]]] = {
         "bca bootstrap of films, {0} replicates",
         "exact (Clopper–Pearson) with one film per patient where all replicates are equal",
     ),
-    "percentile (BCa is undefined: the value lies outside its replicates)": tuple(
-        f"percentile (BCa is undefined: the value lies outside its replicates) bootstrap of {unit}, {{0}} replicates"
-        for unit in ("patients", "films")
-    ),
-    "percentile (BCa is undefined: the acceleration is too large)": tuple(
-        f"percentile (BCa is undefined: the acceleration is too large) bootstrap of {unit}, {{0}} replicates"
-        for unit in ("patients", "films")
-    ),
+    "percentile (BCa is undefined: the value lies outside its replicates)": (),
+    "percentile (BCa is undefined: the acceleration is too large)": (),
     "{0}, widened to hold the value": tuple(
-        f"{kind}, widened to hold the value bootstrap of {unit}, {{0}} replicates"
-        for kind in ("BCa", "percentile")
+        f"{kind}{widened} bootstrap of {unit}, {{0}} replicates"
+        for kind in ("BCa", "percentile", *_NO_BCA)
+        for widened in ("", ", widened to hold the value")
         for unit in ("patients", "films")
+        if widened or kind in _NO_BCA
     ),
+    "Newcombe's interval; p-value: Pearson's chi-squared": ("Newcombe's interval", "p-value: Pearson's chi-squared"),
+    "unpaired {0}; p-value: normal": ("unpaired {0}", "p-value: normal"),
     "{0} patient where all replicates are equal": (),
     "remarkable share of the filed films": (
         "remarkable share of the filed films",
