@@ -52,7 +52,7 @@ def _matrix(place: int, parts: Sequence[Tested], words: Words) -> Matrix:
     systems = list(dict.fromkeys(system for system, _ in cells))
     cohorts = list(dict.fromkeys(cohort for _, cohort in cells))
     rows = [_system(next(part for (key, _), part in cells.items() if key == system), words) for system in systems]
-    heads = [_cohort(next(part for (_, key), part in cells.items() if key == cohort), words) for cohort in cohorts]
+    heads = _heads([next(part for (_, key), part in cells.items() if key == cohort) for cohort in cohorts], words)
     placed = {(systems.index(system), cohorts.index(cohort)): part for (system, cohort), part in cells.items()}
     name = words.finding(parts[0])
     said = Markup(" ").join(_said(rows[row], heads[column], part, words) for (row, column), part in placed.items())
@@ -115,6 +115,17 @@ def _system(part: Tested, words: Words) -> Markup:
     if origin.model_name or origin.model_id:
         return words.foreign(origin.model_name or origin.model_id, 40)
     return words("another system ({score})", score=words.recorded(part.result.score, 60))
+
+
+def _heads(parts: Sequence[Tested], words: Words) -> list[Markup]:
+    """Names of cohorts, with their evaluation where two have the same name."""
+    names = [_cohort(part, words) for part in parts]
+    return [
+        words("{cohort} ({title})", cohort=name, title=words.foreign(part.study.evaluation.title, 40))
+        if names.count(name) > 1
+        else name
+        for part, name in zip(parts, names, strict=True)
+    ]
 
 
 def _cohort(part: Tested, words: Words) -> Markup:

@@ -66,7 +66,7 @@ def matrix_figure(
             spine.set_visible(False)
 
     width = min(7.2, 2.4 + 1.6 * len(cohorts))
-    return drawn(draw, width=width, height=1.2 + 0.85 * len(systems), alt=alt)
+    return drawn(draw, width=width, height=max(2.6, 1.2 + 0.85 * len(systems)), alt=alt)
 
 
 def _text(message: Markup) -> str:
