@@ -114,7 +114,7 @@ def _files(study: Study, source: Provenance, words: Words) -> Iterator[Fact]:
 
 def _options(options: Choices, words: Words) -> Iterator[Fact]:
     yield "interval", words("Intervals"), words.foreign(options.interval, 40)
-    yield "level", words("Level"), words.value(options, "level", form="share", digits=1)
+    yield "level", words("Level"), words.value(options, "level", form="significant", digits=4)
     yield "replicates", words("Replicates of a bootstrap"), words.count(options, "replicates")
     yield "seed", words("Seed"), words.count(options, "seed")
     yield "prevalence", words("Prevalence named"), words.value(options, "prevalence", form="significant", digits=4)
