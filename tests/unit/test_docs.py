@@ -8,6 +8,7 @@ import typer.main
 from pipelines.cli import app
 from pipelines.errors import REJECTED_REASONS, Reason
 from pipelines.evaluation.predictions import COLUMNS
+from pipelines.evaluation.records import Evaluation
 from pipelines.reading_time.scenario import Scenario
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +33,14 @@ def test_every_table_of_an_evaluation_is_explained() -> None:
     assert len(tables) > 9
     text = (ROOT / "docs" / "evaluation.md").read_text()
     assert [name for name in sorted(tables) if f"`{name}`" not in text] == []
+
+
+def test_every_part_of_an_evaluation_is_explained() -> None:
+    text = (ROOT / "docs" / "evaluation.md").read_text()
+    optional = ("by_site", "by_split", "options", "training_films")
+    keys = [name for name in (*Evaluation.model_fields, *optional) if name != "schema_"]
+    assert len(keys) > 15
+    assert [key for key in keys if f"`{key}`" not in text] == []
 
 
 def test_every_key_of_a_scenario_is_explained() -> None:
