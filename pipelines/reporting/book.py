@@ -1,9 +1,10 @@
 """What a report is made from: saved evaluations, read once, and where each of their numbers lies."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pydantic import BaseModel
 
@@ -15,6 +16,7 @@ from pipelines.evaluation.records import Evaluation, FindingResult
 
 EVALUATION: Final = "evaluation"
 READING_TIME: Final = "reading_time"
+_NAME: Final = re.compile(r"[\w -]{1,40}")
 COMPARISON: Final = "comparison"
 
 
@@ -65,14 +67,24 @@ class Sources:
                 self._paths[id(record)] = path
 
     def path(self, record: BaseModel, *field: str | int) -> str:
-        """Where a field of a record lies.
+        """Where a field of a record lies; ``#2`` is the third entry of an object whose name could not stand in a path.
 
         Raises:
             KeyError: the record is not part of the files.
         """
         base = self._paths[id(record)]
-        parts = ".".join(str(part) for part in field)
+        parts = ".".join(_steps(record, field))
         return f"{base}{'.' if parts and not base.endswith(':') else ''}{parts}"
+
+
+def _steps(record: BaseModel, field: Sequence[str | int]) -> Iterator[str]:
+    found: Any = record
+    for step in field:
+        if isinstance(found, Mapping) and not _NAME.fullmatch(str(step)):
+            yield f"#{list(found).index(step)}"  # a name of a table: dots, direction marks, 10,000 characters
+        else:
+            yield str(step)
+        found = getattr(found, str(step)) if isinstance(found, BaseModel) else found[step]
 
 
 def _records(value: object, path: str) -> Iterator[tuple[str, BaseModel]]:

@@ -1,5 +1,6 @@
 """Text in figures: measured and wrapped, so that a message of any length stays inside its place."""
 
+import warnings
 from functools import cache
 from typing import Final
 
@@ -25,7 +26,10 @@ def text_width(text: str, size: float, weight: str = "normal") -> float:
         size: of its letters, in points.
         weight: ``normal`` or ``bold``.
     """
-    width, _, _ = text_to_path.get_text_width_height_descent(text, _font(size, weight), ismath=False)
+    with warnings.catch_warnings():
+        # A letter that this font lacks counts as its box; the reader's own fonts draw it.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        width, _, _ = text_to_path.get_text_width_height_descent(text, _font(size, weight), ismath=False)
     return float(width) / POINTS_PER_INCH
 
 

@@ -62,7 +62,7 @@ def _point(axes: Axes, point: OperatingResult, words: Words) -> None:
     x, y = _rates(point)
     if x is None or y is None:
         return
-    box = _box(point.sensitivity, point.specificity)
+    box = uncertainty_box(point.sensitivity, point.specificity)
     if box is not None:
         (left, right), (bottom, top) = box
         text = words("where the point may lie: both {level} intervals", level=_level(point.sensitivity, words))
@@ -90,7 +90,8 @@ def _rates(point: OperatingResult) -> tuple[float | None, float | None]:
     return None if specificity is None else 1 - specificity, point.sensitivity.value
 
 
-def _box(sensitivity: Estimate, specificity: Estimate) -> tuple[Sequence[float], Sequence[float]] | None:
+def uncertainty_box(sensitivity: Estimate, specificity: Estimate) -> tuple[Sequence[float], Sequence[float]] | None:
+    """The rectangle in which the point may lie: its sides are the two intervals, left to right and bottom to top."""
     if sensitivity.low is None or sensitivity.high is None or specificity.low is None or specificity.high is None:
         return None
     return (1 - specificity.high, 1 - specificity.low), (sensitivity.low, sensitivity.high)

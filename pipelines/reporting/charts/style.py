@@ -78,7 +78,7 @@ def drawn(draw: Callable[[Figure], None], *, width: float, height: float, alt: s
 def _own_ids(svg: str, said: str) -> str:
     """Ids that no other figure of the page has: a reference into a figure of a hidden language would find nothing."""
     own = f"c{hashlib.sha256((svg + said).encode()).hexdigest()[:8]}-"
-    svg = re.sub(r' id="[A-Za-z.]+_\d+"', "", svg)  # names of groups, which nothing refers to
+    svg = re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", svg)  # names of groups, which nothing refers to
     return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{own}", svg)
 
 
