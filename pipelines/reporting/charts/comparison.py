@@ -54,7 +54,7 @@ def forest(pair: Pair, rows: Sequence[Row], margin: float, words: Words) -> Mark
         axes = figure.subplots()
         _differences(axes, shown, margin, words.language)
         axes.set_xlabel(
-            _text(words("Difference in percentage points, {later} minus {earlier}", later=pair.a, earlier=pair.b))
+            _text(words("Difference in percentage points, {later} minus {earlier}", **_named(pair)))
             if len(pair.a) + len(pair.b) < 40
             else _text(words("Difference in percentage points, later minus earlier"))
         )
@@ -199,10 +199,14 @@ def _point(axes: Axes, system: SystemResult, place: int) -> None:
     axes.plot([x], [y], marker=marker, color=colour, markersize=8, linestyle="none", label=_safe(system.films.name))
 
 
+def _named(pair: Pair) -> dict[str, str]:
+    return {"later": _safe(pair.a), "earlier": _safe(pair.b)}
+
+
 def _safe(name: str) -> str:
-    # matplotlib reads $...$ as mathematics and a leading underscore as "no label".
-    return plain(name, 40).replace("$", r"\$").lstrip("_") or "–"
+    # matplotlib reads a leading underscore as "no label".
+    return plain(name, 40).lstrip("_") or "–"
 
 
 def _text(markup: Markup) -> str:
-    return str(markup.striptags()).replace("$", r"\$")
+    return str(markup.striptags())
