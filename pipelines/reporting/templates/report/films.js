@@ -184,18 +184,28 @@
     dialog.addEventListener("close", () => opener?.focus());
 
     let drag = null;
+    let second = null; // a second finger moves an enlarged film about, which the first cannot: it sets the window
     stage.addEventListener("pointerdown", (event) => {
-      if (event.button !== 0 || !event.isPrimary || event.target !== holder.querySelector("canvas")) return;
+      if (!event.isPrimary) {
+        drag = null;
+        second = { x: event.clientX, y: event.clientY };
+        return;
+      }
+      if (event.button !== 0 || event.target !== holder.querySelector("canvas")) return;
       drag = { x: event.clientX, y: event.clientY, width: view.width, level: view.level };
       stage.setPointerCapture(event.pointerId);
     });
     stage.addEventListener("pointermove", (event) => {
+      if (second && !event.isPrimary) {
+        stage.scrollBy(second.x - event.clientX, second.y - event.clientY);
+        second = { x: event.clientX, y: event.clientY };
+      }
       if (!drag || !event.isPrimary) return;
       setWindow(drag.width + (event.clientX - drag.x) * GAIN, drag.level + (event.clientY - drag.y) * GAIN);
     });
     for (const name of ["pointerup", "pointercancel"]) {
       stage.addEventListener(name, () => {
-        drag = null;
+        drag = second = null;
       });
     }
     stage.addEventListener("dblclick", () => setWindow(FULL.width, FULL.level));
