@@ -12,7 +12,7 @@ from pipelines.reporting.charts.decision import decision_figure, nearest, probab
 from pipelines.reporting.language.language import message
 from pipelines.reporting.printing import Words
 from pipelines.reporting.tables import Cell, Column, Table
-from pipelines.statistics.calibration.records import Calibration, ShiftedCalibration
+from pipelines.statistics.calibration.records import Calibration, ReliabilityBin, ShiftedCalibration
 from pipelines.statistics.decision import DecisionCurve, DecisionPoint
 from pipelines.statistics.estimates import Estimate
 
@@ -93,6 +93,7 @@ class Section:
     figure: Markup | None
     zoomed: bool
     table: Table | None
+    groups: Table | None
     shifted: ShiftedCalibration | None
     shifted_figure: Markup | None
     shifted_table: Table | None
@@ -102,7 +103,7 @@ class Section:
     def tables(self) -> tuple[Table, ...]:
         """Those that the section prints."""
         worth = self.worth.table if self.worth else None
-        return tuple(table for table in (self.table, self.shifted_table, worth) if table is not None)
+        return tuple(table for table in (self.groups, self.table, self.shifted_table, worth) if table is not None)
 
 
 def chapter(book: Book, words: Words) -> Chapter:
@@ -110,7 +111,7 @@ def chapter(book: Book, words: Words) -> Chapter:
     sections = [_section(part, words) for part in book.tested]
     return Chapter(
         key="calibration",
-        title=words("Can the scores be read as probabilities, and are they worth acting on?"),
+        title=words("Calibration and decision curve"),
         body=words.render("calibration.html.j2", sections=sections),
         tables=tuple(table for section in sections for table in section.tables),
     )
@@ -126,10 +127,39 @@ def _section(part: Tested, words: Words) -> Section:
         figure=reliability_figure(found, result.histogram, words) if found.bins else None,
         zoomed=reach([found]) < 1,
         table=_measures(part, found, words) if found.bins else None,
+        groups=_groups(part, found, words) if found.bins else None,
         shifted=shifted if has_shifted else None,
         shifted_figure=shifted_figure(shifted, words) if shifted is not None and has_shifted else None,
         shifted_table=_shifted_measures(part, shifted, words) if shifted is not None and has_shifted else None,
         worth=_worth(part, curve, words) if curve.points else None,
+    )
+
+
+def _groups(part: Tested, found: Calibration, words: Words) -> Table:
+    """The points of the reliability diagram."""
+    return Table(
+        key=f"reliability-{part.anchor}",
+        title=words("The points of the diagram: {films} in groups by score.", films=words.films(found, "n")),
+        columns=(
+            Column("scores", words("Scores")),
+            Column("n", words("Films"), "right"),
+            Column("positives", words("With the finding"), "right"),
+            Column("mean_score", words("Mean score"), "right"),
+            Column("observed", words("Share with the finding")),
+        ),
+        rows=tuple(_group(each, words) for each in found.bins),
+        folded=True,
+    )
+
+
+def _group(each: ReliabilityBin, words: Words) -> tuple[Cell, ...]:
+    low, high = (words.value(each, end, form="significant", digits=3) for end in ("low", "high"))
+    return (
+        words.text_cell(words("{low} to {high}", low=low, high=high)),
+        words.count_cell(each, "n"),
+        words.count_cell(each, "positives"),
+        Cell(words.value(each, "mean_score", form="percent", digits=1), each.mean_score),
+        words.percent_cell(each.observed),
     )
 
 

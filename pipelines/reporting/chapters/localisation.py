@@ -33,7 +33,7 @@ def chapter(book: Book, words: Words) -> Chapter:
     sections = [_section(part, words) for part in book.tested]
     return Chapter(
         key="localisation",
-        title=words("Does it point at the right place?"),
+        title=words("Localisation"),
         body=words.render("localisation.html.j2", sections=sections),
         tables=tuple(table for section in sections for table in section.tables),
     )
@@ -96,6 +96,7 @@ def _rates(part: Tested, froc: Froc, words: Words) -> Table:
         ),
         rows=tuple(rows),
         note=_held_note(froc, words),
+        folded=True,
     )
 
 

@@ -72,6 +72,7 @@ def _matrix(place: int, parts: Sequence[Tested], words: Words) -> Matrix:
             for row, head in enumerate(rows)
         ),
         note=_note(parts, words),
+        folded=True,
     )
     heading = name if str(name).startswith("<") else Markup(sentence_case(str(name)))
     return Matrix(heading, matrix_figure(rows, heads, drawn_cells, words, alt=said), table)
