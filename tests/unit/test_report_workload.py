@@ -70,6 +70,22 @@ def test_missed_films_stand_in_every_table_of_waits(made, ending):
     assert 'class="card shorter"' in made[1].body
 
 
+def test_a_change_that_films_do_not_decide_is_drawn_as_neither():
+    book = make_book((study(films(tp=6, fn=4, fp=30, tn=20), ROOM),))
+    gap = book.studies[0].reading_time.findings[0].theory.difference.waiting_minutes.diseased
+    assert gap.low < 0 < gap.high
+    body = str(chapter(book, english(book)).body)
+    card = re.search(r'<div class="card ([a-z]*)"><div class="label">Films with the finding', body)
+    assert card.group(1) == ""
+
+
+def test_long_tables_beside_a_figure_are_folded_and_the_mean_is_not(made):
+    folded = {one.key.rsplit("-", 1)[1]: one.folded for one in made[1].tables}
+    assert not folded["mean"]
+    assert folded["p95"]
+    assert folded["longest"]
+
+
 def test_tails_say_that_they_are_simulated_and_from_how_much(made):
     for ending in ("-p95", "-longest"):
         title = table(made[1], ending).title.striptags()

@@ -34,7 +34,7 @@ class Card:
     change: Markup
     detail: Markup
     kind: str
-    """``shorter``, ``longer`` or nothing."""
+    """``shorter``, ``longer``, or nothing where the interval holds both."""
 
 
 @dataclass(frozen=True)
@@ -184,9 +184,10 @@ def _card(label: Markup, gap: Estimate, words: Words) -> Card:
     size, detail = words.value(gap, "value", form="magnitude", digits=digits), words.interval(gap, digits)
     if round(gap.value, digits) == 0:
         return Card(label, words("no change"), detail, "")
+    undecided = gap.low is not None and gap.high is not None and gap.low < 0 < gap.high  # these films do not decide it
     if gap.value < 0:
-        return Card(label, words("{minutes} min shorter", minutes=size), detail, "shorter")
-    return Card(label, words("{minutes} min longer", minutes=size), detail, "longer")
+        return Card(label, words("{minutes} min shorter", minutes=size), detail, "" if undecided else "shorter")
+    return Card(label, words("{minutes} min longer", minutes=size), detail, "" if undecided else "longer")
 
 
 def _runs(simulation: SimulationRecord, words: Words) -> Markup:

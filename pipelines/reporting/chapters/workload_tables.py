@@ -39,6 +39,7 @@ def waiting_table(waits: Waits, part: Tested, words: Words) -> Table:
             for name, before, after, gap in rows
         ),
         _without_interval([estimate for _, *estimates in rows for estimate in estimates], words),
+        folded=waits.key != "mean",
     )
 
 
@@ -179,4 +180,4 @@ def worklist_table(listed: WorklistRecord, part: Tested, words: Words) -> Table:
     title = words("Share of the films with the finding that have been read, by share of the list read")
     estimates = [estimate for at in listed.at for estimate in (at.found, at.films_per_case)]
     note = _without_interval(estimates, words)
-    return Table(f"workload-{part.anchor}-worklist", title, _columns(heads), rows, note)
+    return Table(f"workload-{part.anchor}-worklist", title, _columns(heads), rows, note, folded=True)
