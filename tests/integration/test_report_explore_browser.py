@@ -75,7 +75,7 @@ def document(book, codes=("en",)):
     names = dict.fromkeys(name for each in made for name in each.scripts)
     scripts = "".join(f"<script>{folder.joinpath(name).read_text()}</script>" for name in names)
     bodies = "".join(f'<section lang="{code}">{each.body}</section>' for code, each in zip(codes, made, strict=True))
-    style = folder.joinpath("explore.css").read_text()
+    style = "".join(folder.joinpath(name).read_text() for name in ("page.css", "explore.css"))
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>t</title>'
     return (
         f'<!doctype html><html lang="en"><head>{head}<style>{style}</style></head><body>{bodies}{scripts}</body></html>'
