@@ -187,7 +187,7 @@ def _gap_heads(words: Words) -> dict[str, Markup]:
         "difference": words("Difference"),
         "p_adjusted": words("p, adjusted"),
         "verdict": words("Verdict"),
-        "films_needed": words("Films of the group needed to show this gap"),
+        "films_needed": words("Films needed"),
     }
     return heads
 
