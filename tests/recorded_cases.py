@@ -243,7 +243,5 @@ def _compared() -> Iterator[Any]:
 
 
 def _system(name: str, frame: pd.DataFrame) -> System:
-    table = PredictionsTable(
-        frame=frame.assign(model_id=name), findings=("tb",), digest=name, thresholds={"tb": 0.5}
-    )
+    table = PredictionsTable(frame=frame.assign(model_id=name), findings=("tb",), digest=name, thresholds={"tb": 0.5})
     return System(name, table, table_thresholds(table))

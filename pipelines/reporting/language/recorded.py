@@ -30,7 +30,7 @@ _STEPS: Final = 250
 _DEPTH: Final = 8
 _MOST_JOINTS: Final = 12
 """A real sentence has fewer commas: one with more is not taken apart at them."""
-_NUMBER: Final = r"[-−+]?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?"
+_NUMBER: Final = r"[-−+]?\d{1,12}(?:,\d{3}){0,4}(?:\.\d{1,20})?(?:e-?\d{1,2})?"
 _NUMBERS: Final = re.compile(rf"{_NUMBER}(?: ?%)?(?:(?:–|, | to | and | of ){_NUMBER}(?: ?%)?)*")
 _TOKEN: Final = re.compile(rf"(?P<number>{_NUMBER})(?P<sign> ?%)?|, | (?P<word>to|and|of) |–")
 _IDENTIFIER: Final = re.compile(r"[\w.-]{1,60}")
@@ -232,6 +232,8 @@ def _numbers(language: Language, text: str) -> str:
 def _number(language: Language, text: str) -> str:
     """A number as the file has it, with as many decimals; grouped where the file groups it, or needs to."""
     number = Decimal(text.replace(",", "").replace("−", "-"))
+    if number.adjusted() > 20:
+        return text
     exponent = number.as_tuple().exponent
     digits = min(12, max(0, -exponent)) if isinstance(exponent, int) else 0
     grouped = "," in text or len(text.partition(".")[0].strip("-−+")) > 4

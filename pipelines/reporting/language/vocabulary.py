@@ -207,7 +207,6 @@ NOT_RECORDED: Final = frozenset(
         "on these films",
         "sensitivity=0.9, specificity=0.7, cost=10, cost=10@0.05 (at that prevalence) or rule_out=0.99",
         "{0}, … ({1} in all)",
-        "column p_{0}",
     }
 )
 """Texts of the same modules that go into errors alone."""
