@@ -1,6 +1,7 @@
 """Evaluations of made-up films whose right answers are counted by hand, and the three first chapters over them."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,12 @@ def evaluated(
         options=Options(replicates=100, prevalence=prevalence),
         title=title,
     )
+
+
+@cache
+def usual():
+    """45 found, 5 missed, 30 false alarms, 120 rightly left alone, at the locked point."""
+    return evaluated(films(45, 5, 30, 120))
 
 
 def book_of(*evaluations):

@@ -16,7 +16,7 @@ from pipelines.reporting.charts.roc import uncertainty_box
 from pipelines.statistics.accuracy.ratios import Prevalence
 from pipelines.statistics.estimates import Estimate
 from pipelines.statistics.proportions import Confusion
-from tests.tested_films import HOSTILE, changed, evaluated, films, locked_at_half, plain_text, printed, read
+from tests.tested_films import HOSTILE, changed, evaluated, films, locked_at_half, plain_text, printed, read, usual
 
 NAMES = ("true_positive", "false_negative", "false_positive", "true_negative")
 
@@ -30,7 +30,7 @@ def pictures(body):
 
 
 def test_the_two_by_two_table_is_counted_by_hand():
-    found = read(chapter, evaluated(films(45, 5, 30, 120)))
+    found = read(chapter, usual())
     rows = [[cell.value for cell in row[1:]] for row in table(found, "counts").rows]
     assert rows == [[45, 30, 75], [5, 120, 125], [50, 150, 200]]
     text = plain_text(found.body)
@@ -94,7 +94,7 @@ def test_every_rate_is_there_with_its_interval():
 
 
 def test_fixed_sensitivities_are_called_a_posteriori():
-    found = read(chapter, evaluated(films(45, 5, 30, 120)))
+    found = read(chapter, usual())
     fixed = table(found, "fixed")
     assert [row[0].value for row in fixed.rows] == [0.90, 0.95, 0.98]
     assert "a posteriori" in fixed.title
@@ -110,7 +110,7 @@ def test_fixed_sensitivities_are_called_a_posteriori():
     ],
 )
 def test_a_locked_threshold_says_where_when_and_how(rule, said):
-    evaluation = evaluated(films(45, 5, 30, 120))
+    evaluation = usual()
     point = evaluation.findings[0].operating_point.model_copy(update={"locked": locked_at_half(**rule)})
     text = plain_text(read(chapter, changed(evaluation, operating_point=point)).body)
     assert f"{said}, chosen on a val." in text
@@ -130,7 +130,7 @@ def test_thresholds_that_are_not_locked_say_so():
 
 @pytest.mark.parametrize(("k", "said"), [(59, "shown"), (50, "not shown"), (20, "worse")])
 def test_non_inferiority_in_words(k, said):
-    evaluation = evaluated(films(45, 5, 30, 120))
+    evaluation = usual()
     judged = noninferiority_to_reference(k, 60, 0.9, 0.1)
     point = evaluation.findings[0].operating_point.model_copy(update={"non_inferiority": judged})
     body = read(chapter, changed(evaluation, operating_point=point)).body
@@ -139,7 +139,7 @@ def test_non_inferiority_in_words(k, said):
 
 
 def test_records_of_earlier_versions_have_no_picture_of_people():
-    evaluation = evaluated(films(45, 5, 30, 120))
+    evaluation = usual()
     point = evaluation.findings[0].operating_point
     older = point.programme.model_copy(update={"false_alarms_per_100000": None, "cleared_per_100000": None})
     evaluation = changed(evaluation, operating_point=point.model_copy(update={"programme": older}))

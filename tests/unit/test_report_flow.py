@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pipelines.evaluation.records import LeftOut
 from pipelines.reporting.chapters.flow import chapter
 from pipelines.reporting.charts.lettering import lines_of, text_width, wrapped
-from tests.tested_films import HOSTILE, changed, evaluated, films, plain_text, printed, read
+from tests.tested_films import HOSTILE, changed, evaluated, films, plain_text, printed, read, usual
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -71,7 +71,7 @@ def test_the_table_names_scope_reason_and_code():
 
 
 def test_files_of_earlier_versions_say_what_they_lack():
-    evaluation = evaluated(films(45, 5, 30, 120))
+    evaluation = usual()
     older = evaluation.films.model_copy(update={"by_site": None, "by_split": None})
     found = read(chapter, evaluation.model_copy(update={"films": older}))
     assert "made by an earlier version" in plain_text(found.body)

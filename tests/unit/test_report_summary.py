@@ -2,10 +2,12 @@
 
 import re
 
+import pandas as pd
 import pytest
 
+from pipelines.evaluation.leakage import leakage_of
 from pipelines.reporting.chapters.summary import MOST_CARDS, chapter
-from tests.tested_films import HOSTILE, changed, evaluated, films, plain_text, printed, read
+from tests.tested_films import HOSTILE, changed, evaluated, films, plain_text, printed, read, usual
 
 
 def text_of(*evaluations):
@@ -13,7 +15,7 @@ def text_of(*evaluations):
 
 
 def test_the_numbers_are_those_of_the_films():
-    found = read(chapter, evaluated(films(45, 5, 30, 120)))
+    found = read(chapter, usual())
     numbers = printed(found.body)
     point = "1/evaluation:findings.0.operating_point"
     assert numbers[f"{point}.sensitivity.value"] == pytest.approx(45 / 50)
@@ -84,6 +86,17 @@ def test_calm_films_bring_no_warning():
 )
 def test_what_must_not_be_missed(columns, more, warning):
     assert warning in text_of(evaluated(films(95, 5, 20, 80, **columns), **more))
+
+
+def test_leakage_is_said_where_it_was_found():
+    manifest, predictions = films(95, 5, 20, 80)
+    others = manifest.head(30).assign(image_id=[f"b/{number}" for number in range(30)], split="train")
+    evaluation = evaluated((manifest, predictions))
+    for rows, said in ((pd.concat([manifest, others], ignore_index=True), True), (manifest, False)):
+        checked = leakage_of(manifest, rows, model=None, same_manifest=None)
+        text = text_of(evaluation.model_copy(update={"leakage": checked}))
+        assert ("Leakage: 30 of 200 films are of patients" in text) == said
+        assert ("Leakage" in text) == said
 
 
 def test_a_weak_system_beside_a_weak_control_is_not_blamed_on_the_pictures():

@@ -33,6 +33,7 @@ def _of_films(study: Study, words: Words) -> Iterator[Markup]:
             total=total,
         )
     yield from _seen(study, words)
+    yield from _met(study, words)
     if standards.get("report"):
         yield words(
             "<strong>Labels from radiology reports:</strong> {n} of {total} films. Such labels are sometimes wrong: "
@@ -70,6 +71,20 @@ def _seen(study: Study, words: Words) -> Iterator[Markup]:
                 "the system has seen them is not known; if so, the numbers are too good.",
                 **values,
             )
+
+
+def _met(study: Study, words: Words) -> Iterator[Markup]:
+    found = study.evaluation.leakage
+    if found is None or not (found.patients.shared or found.files.shared or found.pictures.shared):
+        return
+    yield words(
+        "<strong>Leakage:</strong> {patients} of {total} films are of patients who are in the training or validation "
+        "films too; the same picture: {pictures}, the same file: {files}. The numbers may be too good.",
+        total=words.count(found, "films"),
+        patients=words.count(found.patients, "shared"),
+        pictures=words.count(found.pictures, "shared"),
+        files=words.count(found.files, "shared"),
+    )
 
 
 def _of_findings(parts: Sequence[Tested], words: Words) -> Iterator[Markup]:
