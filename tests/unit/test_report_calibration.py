@@ -182,3 +182,4 @@ def test_several_evaluations_in_another_language_have_a_section_each(good):
     found = chapter(book, words_for(book, "vi"))
     assert [table.key for table in found.tables][::4] == ["reliability-s1f1", "reliability-s2f1"]
     assert str(found.body).count("<svg") == 6
+    assert str(found.body).count('class="box"') == 1, "what net benefit means is told once"
