@@ -43,6 +43,10 @@ class CohortFacts(Record):
     films: int
     datasets: dict[str, int]
     """Films by data set."""
+    patients: int | None = None
+    """Different patients; null where some patient is unknown, or where the package does not say."""
+    outside_use: int | None = None
+    """Films of the split that were left out because the intended use does not cover them."""
     manifest_digest: str | None
     labels: tuple[LabelCounts, ...]
 

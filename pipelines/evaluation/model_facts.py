@@ -113,6 +113,8 @@ def _cohort(said: object) -> CohortFacts | None:
     return CohortFacts(
         films=films,
         datasets=datasets,
+        patients=_whole(said.get("patients")),
+        outside_use=_whole(said.get("outside_use")),
         manifest_digest=_text(said.get("manifest_digest")),
         labels=tuple(
             LabelCounts(finding=name, positive=positive, negative=negative, unknown=unknown)

@@ -229,6 +229,8 @@ def _cohort_facts(cohort: Cohort, config: TrainConfig) -> dict[str, Any]:
     return {
         "films": len(cohort.paths),
         "datasets": {str(name): int(count) for name, count in datasets.items()},
+        "patients": None if cohort.rows["patient_id"].isna().any() else _patients(cohort.rows),
+        "outside_use": cohort.left_out,
         "manifest_digest": cohort.digest,
         "labels": {
             finding: {
@@ -239,6 +241,10 @@ def _cohort_facts(cohort: Cohort, config: TrainConfig) -> dict[str, Any]:
             for finding, column in zip(config.findings, cohort.labels.T, strict=True)
         },
     }
+
+
+def _patients(rows: pd.DataFrame) -> int:
+    return len(rows[["dataset", "patient_id"]].drop_duplicates())
 
 
 def _write_validation(path: Path, trained: Trained, package: ModelPackage, probabilities: NDArray[np.float64]) -> None:

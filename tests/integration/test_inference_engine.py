@@ -16,11 +16,12 @@ import pytest
 import torch
 
 from models.explain import map_peaks
-from models.package import save_package
+from models.package import load_package, save_package
 from pipelines import decoding
 from pipelines.decoding import DecodeRequest, decode_film
 from pipelines.errors import CxrError, PackageError, Reason
 from pipelines.evaluation.control import ControlModel
+from pipelines.evaluation.model_facts import model_facts
 from pipelines.evaluation.predictions import COLUMNS, heatmap_file, maps_file
 from pipelines.evaluation.tables import read_predictions
 from pipelines.evaluation.thresholds.operating_point import lock_operating_point
@@ -182,6 +183,17 @@ def test_run_json_says_what_made_the_table(mixed, package, tmp_path):
     assert sum(record["usage"]["shares"].values()) == pytest.approx(1, abs=1e-3)
     assert record["manifest_digest"] is None
     assert record["films_per_second"] > 0
+    loaded = load_package(package)
+    facts = model_facts(record)
+    assert facts is not None
+    assert (facts.architecture, facts.input_size) == (loaded.architecture.backbone, loaded.input.size)
+    assert (facts.channels, facts.intensity_range) == (loaded.input.channels, loaded.input.intensity_range)
+    assert {each.finding: (each.temperature, each.offset) for each in facts.calibration or ()} == {
+        finding: (value.temperature, value.offset) for finding, value in loaded.calibration.items()
+    }
+    assert facts.views == loaded.intended_use.views
+    assert facts.checks_typicality == (loaded.typicality is not None)
+    assert (facts.prediction.backend, facts.prediction.precision) == ("torch", "fp32")
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*TABLES, "run.json"])
 
 

@@ -326,6 +326,11 @@ def test_a_finding_that_a_cohort_does_not_know_is_masked_not_negative(tmp_path: 
     assert result is not None
     package = load_package(config.out / "package")
     labels = package.provenance["train"]["labels"]
+    rows = pd.concat([read_manifest(first), read_manifest(second)])
+    assert (
+        package.provenance["train"]["patients"]
+        == rows[rows["split"] == "train"].groupby("dataset")["patient_id"].nunique().sum()
+    )
     assert labels["tb"]["unknown"] == labels["nodule"]["unknown"] == 32
     assert {summary.operating_point.cohort for summary in result.findings} == {"a val", "b val"}
     assert all(summary.auroc.n == 16 for summary in result.findings)

@@ -56,7 +56,7 @@ def _check(study: Study, words: Words) -> Checked:
     left = sum(answer is None for answer in found.values())
     table = Table(
         f"checklist-s{study.place}",
-        words("CLAIM items, and what the record of this evaluation says to them"),
+        _title(study, words),
         (
             Column("item", words("Item"), "right"),
             Column("section", words("Section")),
@@ -67,6 +67,13 @@ def _check(study: Study, words: Words) -> Checked:
         tuple(_row(item, found[item.number], words) for item in ITEMS),
     )
     return Checked(study, table, whole=whole, in_part=len(found) - whole - left, left=left)
+
+
+def _title(study: Study, words: Words) -> Markup:
+    if not words.book.several:
+        return words("CLAIM items, and what the record of this evaluation says to them")
+    title = words.foreign(study.evaluation.title, 80)
+    return words("CLAIM items, and what the record says to them: {title}", title=title)
 
 
 def _row(item: Item, answer: Answer | None, words: Words) -> tuple[Cell, ...]:

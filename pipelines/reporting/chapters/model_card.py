@@ -132,6 +132,12 @@ def _training(steps: TrainingFacts, words: Words) -> Iterator[Fact]:
 
 def _cohort(cohort: CohortFacts, words: Words) -> Markup:
     text = words("{films} of {names}.", films=words.films(cohort, "films"), names=names(words, sorted(cohort.datasets)))
+    if cohort.patients is not None:
+        patients = words.count(cohort, "patients")
+        text += " " + words.plural("{n} patient.", "{n} patients.", cohort.patients, n=patients)
+    if cohort.outside_use:
+        left = words.films(cohort, "outside_use")
+        text += " " + words("Left out, because the intended use does not cover them: {films}.", films=left)
     for each in cohort.labels:
         text += " " + words(
             "{finding}: {positive} with it, {negative} without, {unknown} not known.",
