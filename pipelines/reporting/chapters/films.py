@@ -29,6 +29,8 @@ OUTCOMES: Final = {
     "false_positive": message("Without the finding, flagged"),
     "true_negative": message("Without the finding, not flagged"),
 }
+SCORE_DIGITS: Final = 4
+"""Decimals of a score: borderline films differ from the threshold by little."""
 UNKNOWN: Final = "unknown"
 """Key of films without a data set in the counts of a cohort."""
 NO_PICTURE: Final = {
@@ -114,7 +116,7 @@ def _kind(film: Example) -> FilmKind:
 
 
 def _film(part: Tested, words: Words, place: int, film: Example, shown: Shown) -> Film:
-    score = words.value(film, "score", form="decimal", digits=3)
+    score = words.value(film, "score", form="decimal", digits=SCORE_DIGITS)
     outcome = words(OUTCOMES[film.outcome])
     # The numbers of an alternative text are those beside the picture: markup has no place in an attribute.
     said = words("Chest radiograph. {outcome}. Score {score}.", outcome=outcome, score=score)
@@ -191,14 +193,22 @@ def _listed_table(part: Tested, words: Words, films: list[tuple[int, Example]], 
         words("Films drawn for {finding} that are not shown: look them up where you may", finding=words.finding(part)),
         columns,
         tuple(tuple(_listed_row(part, words, place, film, pictures)) for place, film in films),
+        _flagged_from(words, part.result.examples),
     )
+
+
+def _flagged_from(words: Words, examples: Examples) -> Markup | None:
+    if examples.threshold is None:
+        return None
+    threshold = words.value(examples, "threshold", form="significant", digits=SCORE_DIGITS)
+    return words("A film is flagged where its score is at least {threshold}.", threshold=threshold)
 
 
 def _listed_row(part: Tested, words: Words, place: int, film: Example, pictures: Gallery) -> Iterator[Cell]:
     yield words.text_cell(_name(words, place, film))
     yield words.text_cell(words(KIND_NAMES[_kind(film)]))
     yield words.text_cell(words(OUTCOMES[film.outcome]))
-    yield Cell(words.value(film, "score", form="decimal", digits=3), film.score)
+    yield Cell(words.value(film, "score", form="decimal", digits=SCORE_DIGITS), film.score)
     yield words.text_cell(_data_set(part, words, film))
     yield words.text_cell(words(NO_PICTURE[pictures.missing[id(film)]]))
 
