@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pipelines.reporting.language.vocabulary import NOT_RECORDED, REPLACED, WORDS, reasons
+from pipelines.reporting.language.vocabulary import EARLIER, NOT_RECORDED, REPLACED, WORDS, reasons
 
 PIPELINES: Final = Path(__file__).resolve().parents[2]
 PACKAGES: Final = ("evaluation", "statistics", "assessment", "reading_time", "findings.py")
@@ -57,7 +57,7 @@ def sentences() -> tuple[Sentence, ...]:
             continue
         for each in REPLACED.get(text, (text,)):
             found.setdefault(each, Sentence(each, module))
-    for word in (*WORDS, *reasons()):
+    for word in (*WORDS, *reasons(), *EARLIER):
         found.setdefault(word, Sentence(word, "reporting/language/vocabulary.py"))
     return tuple(found.values())
 

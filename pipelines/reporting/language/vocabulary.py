@@ -212,6 +212,15 @@ NOT_RECORDED: Final = frozenset(
 """Texts of the same modules that go into errors alone."""
 
 
+EARLIER: Final = (
+    "From each outcome, the films at one quarter and at three quarters of that outcome's scores, among the films with "
+    "a saved heat map: neither the best nor the worst, and not chosen by eye.",
+    "No film evaluated for this finding has a saved heat map.",
+    "These predictions were made without saving heat maps.",
+)
+"""What evaluations of earlier versions say and the code no longer does; their files are still read."""
+
+
 def reasons() -> tuple[str, ...]:
     """Codes of films that could not be used, as sentences write them."""
     return tuple(sorted(reason.value.replace("_", " ") for reason in Reason))
