@@ -59,7 +59,7 @@ def chapter(book: Book, words: Words) -> Chapter:
             "provenance.html.j2",
             origins=origins,
             several=book.several,
-            command=book.command,
+            command=book.command and plain(book.command, 1000),
             link=lambda chapter, text: link(words, chapter, text),
         ),
         tables=tuple(table for origin in origins for table in origin.tables),
