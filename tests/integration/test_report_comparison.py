@@ -60,7 +60,10 @@ def test_the_answer_stands_first_and_says_what_was_found(
     said = answer_of(html)
     assert said.startswith(f"Is the later version safe to take with the old threshold? {opening}")
     difference = kept.sensitivity.difference
-    shown = f"{100 * difference.value:.1f} points (95 % CI {100 * difference.low:.1f} to {100 * difference.high:.1f})"
+    joint = " to " if difference.low < 0 else "–"
+    shown = (
+        f"{100 * difference.value:.1f} points (95 % CI {100 * difference.low:.1f}{joint}{100 * difference.high:.1f})"
+    )
     assert shown.replace("-0.0", "0.0").replace("-", "−") in said
     assert "the margin of 5.0 percentage points" in said
     assert "lock the threshold anew" in said
@@ -88,7 +91,7 @@ def test_what_is_missing_is_said_and_hostile_names_are_text(films, tmp_path):
     assert "Not answered by these files." in html
     assert "<script>alert" not in html
     assert "\u202e" not in html
-    ids = re.findall(r'\sid="([^"]+)"', html)
+    ids = re.findall(r'\sid="([^"]+)"', re.sub(r"(?s)<svg.*?</svg>", "", html))
     assert len(ids) == len(set(ids))
 
 
