@@ -3,12 +3,15 @@
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipelines.cli.console import say
 from pipelines.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pipelines.reporting.book import Book
 
 
 def report(
@@ -39,19 +42,37 @@ def report(
 
     `cxr report --compare evaluation-old evaluation-new --out versions.html`
     """
-    from pipelines.reporting.page import write_report
+    from pipelines.reporting.page import write_book
 
     languages = tuple(code for given in lang or ["en"] for code in given.split(","))
     if pdf and out.suffix.lower() != ".html":
         raise ConfigError(f"--pdf: found with --out {out.name}, expected a page (.html) to print beside.")
     command = _command(evaluations, out, languages, pdf=pdf, compare=compare, manifest=manifest)
     written = [out, *([out.with_suffix(".pdf")] if pdf else [])]
-    if manifest is not None and not compare:
-        raise ConfigError("--manifest: found without --compare, expected both.")
+    book = _book(evaluations, command, compare=compare, manifest=manifest)
     for path in written:
-        write_report(evaluations, path, languages=languages, command=command)
+        write_book(book, path, languages)
     for path in written:
         say(f"open {path}")
+
+
+def _book(folders: Sequence[Path], command: str, *, compare: bool, manifest: Path | None) -> "Book":
+    """What to report: evaluations, or a comparison that is made here or was made by ``cxr compare``."""
+    from pipelines.reporting.book import make_comparison_book, open_book
+    from pipelines.reporting.comparison import compare_folders, holds_comparison, open_comparison
+
+    if manifest is not None and not compare:
+        raise ConfigError("--manifest: found without --compare, expected both.")
+    if compare:
+        if len(folders) != 2:
+            raise ConfigError(f"--compare: found {len(folders)} folders, expected two, the older first.")
+        return make_comparison_book(compare_folders(*folders, manifest=manifest), command)
+    comparisons = [folder for folder in folders if holds_comparison(folder)]
+    if not comparisons:
+        return open_book(folders, command)
+    if len(folders) > 1:
+        raise ConfigError(f"{comparisons[0]}: a comparison is reported alone, found {len(folders)} folders.")
+    return open_comparison(folders[0], command)
 
 
 def _command(

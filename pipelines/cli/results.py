@@ -72,6 +72,13 @@ def evaluate(
     marks: Annotated[
         Path | None, typer.Option(help="Another system's marks: image_id, finding, score, x, y or x0, y0, x1, y1.")
     ] = None,
+    show_films: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Also show films of this data set, as the manifest names it, in the report: only where you may pass "
+            "them on. May be given several times."
+        ),
+    ] = None,
     hit: Annotated[str, typer.Option(help="When a mark hits: contains, or iou:NUMBER.")] = "contains",
     interval: Interval = "auto",
     replicates: Replicates = 2000,
@@ -118,6 +125,7 @@ def evaluate(
         min_group=min_group,
         marks=read_marks(marks) if marks else None,
         criterion=Criterion.of(hit),
+        show_films=tuple(show_films or ()),
     )
     source = Source(
         predictions,

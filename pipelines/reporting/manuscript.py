@@ -9,6 +9,7 @@ from markupsafe import Markup
 from pipelines.reporting.chapters.chapter import Chapter
 from pipelines.reporting.printing import Words
 from pipelines.reporting.tables import Cell, Table
+from pipelines.reporting.texts import text_of
 
 SCHEMA: Final = "cxr-triage/report-tables/1"
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]<>#|~])")
@@ -25,11 +26,25 @@ def markdown(words: Words, title: Markup, chapters: tuple[Chapter, ...]) -> str:
         if chapter.tables:
             lines += [f"## {_plain(chapter.title)}", ""]
         for number, table in enumerate(chapter.tables, 1):
-            lines += [f"**{number}. {_plain(table.title)}**", "", *_rows(table), ""]
+            about = subject(words, table)
+            named = f"{_plain(about)}: {_plain(table.title)}" if about else _plain(table.title)
+            lines += [f"**{number}. {named}**", "", *_rows(table), ""]
             lines += [f"*{_plain(table.note)}*", ""] if table.note else []
     if words.book.command:
         lines += [f"`{words.book.command}`", ""]
     return "\n".join(lines)
+
+
+def subject(words: Words, table: Table) -> Markup | None:
+    """What a table is about, where a page says so by the heading above it: a finding, or one of several evaluations."""
+    parts = set(table.key.split("-"))
+    for tested in words.book.tested:
+        if tested.anchor in parts:
+            return words.heading(tested)
+    for study in words.book.studies if words.book.several else ():
+        if f"s{study.place}" in parts:
+            return words.foreign(study.evaluation.title)
+    return None
 
 
 def _rows(table: Table) -> list[str]:
@@ -45,7 +60,7 @@ def _cell(cell: Cell) -> str:
 
 
 def _plain(text: Markup) -> str:
-    return _SPECIAL.sub(r"\\\1", " ".join(text.striptags().split()))
+    return _SPECIAL.sub(r"\\\1", text_of(text))
 
 
 def tables_json(words: Words, title: Markup, chapters: tuple[Chapter, ...]) -> str:
@@ -54,9 +69,10 @@ def tables_json(words: Words, title: Markup, chapters: tuple[Chapter, ...]) -> s
         {
             "key": table.key,
             "chapter": chapter.key,
-            "title": _text(table.title),
-            "note": None if table.note is None else _text(table.note),
-            "columns": [{"key": column.key, "head": _text(column.head)} for column in table.columns],
+            "about": None if (about := subject(words, table)) is None else text_of(about),
+            "title": text_of(table.title),
+            "note": None if table.note is None else text_of(table.note),
+            "columns": [{"key": column.key, "head": text_of(column.head)} for column in table.columns],
             "rows": [
                 {column.key: _numbers(cell) for column, cell in zip(table.columns, row, strict=True)}
                 for row in table.rows
@@ -68,16 +84,12 @@ def tables_json(words: Words, title: Markup, chapters: tuple[Chapter, ...]) -> s
     whole = {
         "schema": SCHEMA,
         "language": words.language.code,
-        "title": _text(title),
-        "notice": _text(words("Research only; not a diagnosis")),
+        "title": text_of(title),
+        "notice": text_of(words("Research only; not a diagnosis")),
         "command": words.book.command,
         "tables": tables,
     }
     return json.dumps(whole, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
-
-
-def _text(text: Markup) -> str:
-    return " ".join(text.striptags().split())
 
 
 def _numbers(cell: Cell) -> dict[str, Any]:

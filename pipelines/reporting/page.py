@@ -1,9 +1,7 @@
 """The report: one self-contained HTML page made from evaluation folders."""
 
-import importlib
-import importlib.util
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -13,6 +11,21 @@ from markupsafe import Markup
 
 from pipelines.errors import ConfigError
 from pipelines.reporting.book import Book, open_book
+from pipelines.reporting.chapters import (
+    accuracy,
+    calibration,
+    checklist,
+    comparison,
+    explore,
+    films,
+    flow,
+    localisation,
+    provenance,
+    subgroups,
+    summary,
+    trust,
+    workload,
+)
 from pipelines.reporting.chapters.chapter import Chapter
 from pipelines.reporting.charts.style import FONT
 from pipelines.reporting.fonts import font_faces
@@ -20,16 +33,17 @@ from pipelines.reporting.language.language import Language, language
 from pipelines.reporting.manuscript import markdown, tables_json
 from pipelines.reporting.pdf import print_pdf
 from pipelines.reporting.printing import Words
-from pipelines.reporting.words import plain
+from pipelines.reporting.texts import plain, text_of
 from pipelines.system import replace_text
 
+CHAPTERS: Final[tuple[Callable[[Book, Words], Chapter], ...]] = (
+    *(part.chapter for part in (summary, flow, accuracy, explore, workload, subgroups, calibration, localisation)),
+    *(part.chapter for part in (trust, films, checklist, provenance)),
+)
+"""The chapters of evaluations, in the order in which they are read."""
+COMPARISON_CHAPTERS: Final = (comparison.chapter,)
 FORMS: Final = (".html", ".pdf", ".md", ".json")
 """Forms of a report by the ending of its file."""
-CHAPTERS: Final = (
-    *("summary", "flow", "accuracy", "explore", "workload", "subgroups", "calibration", "localisation", "trust"),
-    *("films", "checklist", "provenance"),
-)
-COMPARISON_CHAPTERS: Final = ("comparison",)
 
 
 @dataclass(frozen=True)
@@ -95,7 +109,7 @@ def render_page(book: Book, chosen: Sequence[Language]) -> str:
             "page.html.j2",
             editions=editions,
             shared=dict.fromkeys(part.shared for one in editions for part in one.chapters if part.shared),
-            title=" ".join(editions[0].title.striptags().split()),
+            title=text_of(editions[0].title),
             css=Markup(f"{font_faces(FONT, text)}\n{css}"),
             scripts=[Markup(_file(name)) for name in ("page.js", *names)],
         )
@@ -105,19 +119,16 @@ def render_page(book: Book, chosen: Sequence[Language]) -> str:
 def edition(book: Book, one: Language, chosen: Sequence[Language]) -> Edition:
     """The report in one of the page's languages."""
     words = Words(one, book, several=len(chosen) > 1)
-    chapters = tuple(
-        importlib.import_module(f"pipelines.reporting.chapters.{name}").chapter(book, words)
-        for name in (CHAPTERS if book.comparison is None else COMPARISON_CHAPTERS)
-        if importlib.util.find_spec(f"pipelines.reporting.chapters.{name}")
-    )
+    makers = CHAPTERS if book.comparison is None else COMPARISON_CHAPTERS
+    chapters = tuple(make(book, words) for make in makers)
     title = _title(book, words)
     body = words.render(
         "edition.html.j2",
         chapters=chapters,
         title=title,
         introduction=words(
-            "How well a computer reading of chest radiographs agrees with a reference, on films it was tested on. This "
-            "is research software, not a medical device: its scores must not be used to decide about a patient."
+            "A computer reading of chest radiographs, compared with a reference. This is research software, not a "
+            "medical device."
         ),
         languages=chosen,
         first=one is chosen[0],

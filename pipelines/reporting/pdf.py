@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from pipelines.errors import ReportError
-from pipelines.reporting.words import plain
+from pipelines.reporting.texts import plain
 
 BROWSER_VARIABLE: Final = "CXR_BROWSER"
 """Environment variable that names the browser, for machines where it has an unusual name or place."""

@@ -17,7 +17,7 @@ from pipelines.reporting.book import Book, Tested
 from pipelines.reporting.language.language import Language
 from pipelines.reporting.language.recorded import recorded
 from pipelines.reporting.tables import Cell, Table
-from pipelines.reporting.words import plain, sentence_case
+from pipelines.reporting.texts import plain, sentence_case, text_of
 from pipelines.statistics.estimates import Estimate
 
 NO_VALUE: Final = Markup("–")
@@ -182,7 +182,7 @@ class Words:
     def text_cell(text: Markup | str) -> Cell:
         """Words."""
         shown = Markup.escape(text)
-        return Cell(shown, " ".join(shown.striptags().split()))
+        return Cell(shown, text_of(shown))
 
     @staticmethod
     def _cell(estimate: Estimate, shown: Markup, interval: Markup) -> Cell:

@@ -5,6 +5,8 @@ from typing import Literal
 
 from markupsafe import Markup
 
+from pipelines.reporting.texts import text_of
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -20,7 +22,7 @@ class Cell:
     def text(self) -> str:
         """As plain text on one line."""
         spaced = Markup(str(self.html).replace("<span", " <span").replace("<br", " <br"))
-        return " ".join(spaced.striptags().split())
+        return text_of(spaced)
 
 
 @dataclass(frozen=True)

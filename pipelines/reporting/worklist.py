@@ -18,7 +18,7 @@ from pipelines.errors import PredictionsError
 from pipelines.evaluation.predictions import HEATMAP_FOLDER, TRIAGE_CLASSES, WORKLIST_FILE, heatmap_file
 from pipelines.evaluation.tables import PredictionsTable, read_predictions
 from pipelines.evaluation.thresholds.operating_point import OperatingPoint
-from pipelines.reporting.words import plain
+from pipelines.reporting.texts import plain
 from pipelines.reporting.worklist_data import WorklistFilms, film_columns, scores, script_json, worklist_films
 from pipelines.reporting.worklist_words import LANGUAGES, NO_VALUE, Words
 from pipelines.system import replace_text

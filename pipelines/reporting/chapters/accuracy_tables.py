@@ -8,6 +8,7 @@ from pipelines.reporting.chapters.provenance_of_threshold import purpose_of, rul
 from pipelines.reporting.charts.icons import KINDS, PER_THOUSAND, symbol, thousand_digits
 from pipelines.reporting.printing import Words
 from pipelines.reporting.tables import Cell, Column, Table
+from pipelines.reporting.texts import text_of
 from pipelines.statistics.estimates import Estimate
 
 Row = tuple[Cell, ...]
@@ -74,7 +75,7 @@ def _people_row(point: OperatingResult, kind: str, label: Markup, words: Words) 
     value = words.number(estimate, digits, PER_THOUSAND)
     shown = None if estimate.value is None else estimate.value * PER_THOUSAND
     return (
-        Cell(Markup("{} {}").format(symbol(kind), label), str(label.striptags())),
+        Cell(Markup("{} {}").format(symbol(kind), label), text_of(label)),
         Cell(value, shown, n=estimate.n),
         Cell(words.interval(estimate, digits, PER_THOUSAND)),
     )

@@ -9,7 +9,7 @@ from pipelines.evaluation.background import Choices
 from pipelines.evaluation.records import Evaluation
 from pipelines.manifest.schema import SPLITS
 from pipelines.reporting.book import Study
-from pipelines.reporting.words import plain
+from pipelines.reporting.texts import plain
 
 NOT_RECORDED: Final = ("MODEL", "MANIFEST", "PREDICTIONS", "ID", "ATTRIBUTES", "MARKS", "SCENARIO")
 """Stand for what the record does not name."""

@@ -13,7 +13,7 @@ from pipelines.reporting.chapters.comparison_answer import Answer, answer_of, ow
 from pipelines.reporting.charts.comparison import Row, auroc_differences, forest, points_text, working_points
 from pipelines.reporting.printing import NO_VALUE, Words
 from pipelines.reporting.tables import Cell, Column, Table
-from pipelines.reporting.words import sentence_case
+from pipelines.reporting.texts import sentence_case
 from pipelines.statistics.accuracy.paired import PairedTest
 from pipelines.statistics.accuracy.records import Rates
 from pipelines.statistics.estimates import Estimate

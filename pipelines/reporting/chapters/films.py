@@ -15,6 +15,7 @@ from pipelines.reporting.language.language import message
 from pipelines.reporting.pictures import Gallery, Shown, gallery
 from pipelines.reporting.printing import Words
 from pipelines.reporting.tables import Cell, Column, Table
+from pipelines.reporting.texts import text_of
 
 KIND_NAMES: Final[dict[FilmKind, str]] = {
     "missed": message("Missed cases"),
@@ -127,8 +128,8 @@ def _film(part: Tested, words: Words, place: int, film: Example, shown: Shown) -
         _name(words, place, film),
         outcome,
         _data_set(part, words, film),
-        str(said.striptags()),
-        str(over.striptags()),
+        text_of(said),
+        text_of(over),
         _remark(words, film, shown),
     )
 

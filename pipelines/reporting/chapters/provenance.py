@@ -23,7 +23,7 @@ from pipelines.reporting.chapters.model_card import (
 )
 from pipelines.reporting.printing import Words
 from pipelines.reporting.tables import Table
-from pipelines.reporting.words import plain
+from pipelines.reporting.texts import plain
 
 
 @dataclass(frozen=True)

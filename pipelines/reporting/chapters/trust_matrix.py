@@ -10,7 +10,7 @@ from pipelines.reporting.book import Book, Study, Tested
 from pipelines.reporting.charts.matrix import MatrixCell, matrix_figure
 from pipelines.reporting.printing import Words
 from pipelines.reporting.tables import Cell, Column, Table
-from pipelines.reporting.words import sentence_case
+from pipelines.reporting.texts import sentence_case
 
 Place = Literal["home", "partly", "away", "unknown"]
 SystemKey = tuple[str, int]

@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from pipelines.evaluation.records import Histogram
 from pipelines.reporting.charts.style import BLUE, DASHED, GREY, VERMILION, drawn, percent_axis
 from pipelines.reporting.printing import Words
+from pipelines.reporting.texts import text_of
 from pipelines.statistics.calibration.records import Calibration, ReliabilityBin, ShiftedCalibration
 
 WHOLE: Final = 0.6
@@ -38,11 +39,11 @@ def reliability_figure(calibration: Calibration, histogram: Histogram | None, wo
             _strip(strip, histogram, end, words)
         _ideal(main, end, words)
         _curve(main, calibration, words)
-        _bins(main, calibration.bins, BLUE, "o", _text(words("groups of films with their interval")))
+        _bins(main, calibration.bins, BLUE, "o", text_of(words("groups of films with their interval")))
         _frame(main, end, words)
-        main.set_title(_text(words.plural("n = {n} film", "n = {n} films", calibration.n)), fontsize=10, loc="right")
+        main.set_title(text_of(words.plural("n = {n} film", "n = {n} films", calibration.n)), fontsize=10, loc="right")
         if histogram is None:
-            main.set_xlabel(_text(words("Score, read as a probability")))
+            main.set_xlabel(text_of(words("Score, read as a probability")))
 
     said = words(
         "Reliability diagram of {films}: share with the finding by mean score of a group of films. {groups}.",
@@ -60,11 +61,13 @@ def shifted_figure(shifted: ShiftedCalibration, words: Words) -> Markup:
     def draw(figure: Figure) -> None:
         main = figure.add_subplot()
         _ideal(main, end, words)
-        _bins(main, shifted.before.bins, VERMILION, "s", _text(before))
-        _bins(main, shifted.after.bins, BLUE, "o", _text(after))
+        _bins(main, shifted.before.bins, VERMILION, "s", text_of(before))
+        _bins(main, shifted.after.bins, BLUE, "o", text_of(after))
         _frame(main, end, words)
-        main.set_xlabel(_text(words("Score, read as a probability")))
-        main.set_title(_text(words.plural("n = {n} film", "n = {n} films", shifted.before.n)), fontsize=10, loc="right")
+        main.set_xlabel(text_of(words("Score, read as a probability")))
+        main.set_title(
+            text_of(words.plural("n = {n} film", "n = {n} films", shifted.before.n)), fontsize=10, loc="right"
+        )
 
     said = words(
         "Reliability diagram at a prevalence of {prevalence}. Scores as they are: {before}. Scores adjusted to this "
@@ -76,17 +79,13 @@ def shifted_figure(shifted: ShiftedCalibration, words: Words) -> Markup:
     return drawn(draw, width=5.2, height=5.0, alt=said)
 
 
-def _text(message: Markup) -> str:
-    return str(message.striptags())
-
-
 def _end(found: ReliabilityBin) -> float:
     shares = [found.observed.value, found.observed.high]
     return max([found.mean_score, *(share for share in shares if share is not None)])
 
 
 def _ideal(axes: Axes, end: float, words: Words) -> None:
-    axes.plot([0, end], [0, end], color=GREY, lw=1.2, ls=DASHED, label=_text(words("ideal: share equals score")))
+    axes.plot([0, end], [0, end], color=GREY, lw=1.2, ls=DASHED, label=text_of(words("ideal: share equals score")))
 
 
 def _curve(axes: Axes, calibration: Calibration, words: Words) -> None:
@@ -97,8 +96,8 @@ def _curve(axes: Axes, calibration: Calibration, words: Words) -> None:
     if known:
         score, low, high = (np.array(part, dtype=float)[known] for part in (smooth.score, smooth.low, smooth.high))
         label = words("its {level} band", level=words.value(smooth, "level", form="percent"))
-        axes.fill_between(score, low, high, color=BLUE, alpha=0.16, lw=0, label=_text(label))
-    axes.plot(smooth.score, smooth.share, color=BLUE, lw=1.6, label=_text(words("smooth curve")))
+        axes.fill_between(score, low, high, color=BLUE, alpha=0.16, lw=0, label=text_of(label))
+    axes.plot(smooth.score, smooth.share, color=BLUE, lw=1.6, label=text_of(words("smooth curve")))
 
 
 def _bins(axes: Axes, bins: Sequence[ReliabilityBin], colour: str, marker: str, label: str) -> None:
@@ -137,14 +136,14 @@ def _strip(axes: Axes, histogram: Histogram, end: float, words: Words) -> None:
     for counts, colour, label, hatch in groups:
         top = base + np.array(counts)
         axes.stairs(
-            top, edges, baseline=base, fill=True, fc=colour, alpha=0.55, hatch=hatch, ec=colour, label=_text(label)
+            top, edges, baseline=base, fill=True, fc=colour, alpha=0.55, hatch=hatch, ec=colour, label=text_of(label)
         )
         base = top
     axes.set_ylim(0, 1.05 * max(1.0, float(base[inside].max(initial=1.0))))
     axes.yaxis.set_major_locator(MaxNLocator(nbins=2, integer=True))
     axes.yaxis.set_major_formatter(lambda count, _place: words.language.integer(round(count)))
-    axes.set_ylabel(_text(words("Films")))
-    axes.set_xlabel(_text(words("Score, read as a probability")))
+    axes.set_ylabel(text_of(words("Films")))
+    axes.set_xlabel(text_of(words("Score, read as a probability")))
     axes.legend(loc="upper center", ncols=2, fontsize=8, bbox_to_anchor=(0.5, 1.42), handlelength=1.2)
     percent_axis(axes.xaxis, words.language)
 
@@ -154,7 +153,7 @@ def _frame(axes: Axes, end: float, words: Words) -> None:
     axes.set_ylim(-0.02 * end, 1.02 * end)
     percent_axis(axes.xaxis, words.language)
     percent_axis(axes.yaxis, words.language)
-    axes.set_ylabel(_text(words("Share of films with the finding")))
+    axes.set_ylabel(text_of(words("Share of films with the finding")))
     # Points lie near the diagonal: this corner is the emptiest.
     axes.legend(loc="lower right", fontsize=8.5, frameon=True, framealpha=0.85, edgecolor="none")
 

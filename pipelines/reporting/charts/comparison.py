@@ -12,7 +12,7 @@ from pipelines.evaluation.comparison.records import ComparedFinding, Pair, Syste
 from pipelines.reporting.charts.style import BLUE, DASHED, GREY, INK, VERMILION, drawn, number_axis, percent_axis
 from pipelines.reporting.language.language import Language
 from pipelines.reporting.printing import Words
-from pipelines.reporting.words import plain
+from pipelines.reporting.texts import plain, text_of
 from pipelines.statistics.accuracy.paired import PairedTest
 from pipelines.statistics.estimates import Estimate
 
@@ -54,11 +54,11 @@ def forest(pair: Pair, rows: Sequence[Row], margin: float, words: Words) -> Mark
         axes = figure.subplots()
         _differences(axes, shown, margin, words.language)
         axes.set_xlabel(
-            _text(words("Difference in percentage points, {later} minus {earlier}", **_named(pair)))
+            text_of(words("Difference in percentage points, {later} minus {earlier}", **_named(pair)))
             if len(pair.a) + len(pair.b) < 40
-            else _text(words("Difference in percentage points, later minus earlier"))
+            else text_of(words("Difference in percentage points, later minus earlier"))
         )
-        axes.set_title(_text(words("To the right: the later system is better")), fontsize=10, loc="left")
+        axes.set_title(text_of(words("To the right: the later system is better")), fontsize=10, loc="left")
 
     return drawn(draw, width=7.2, height=1.3 + 0.42 * len(shown), alt=alt)
 
@@ -86,7 +86,10 @@ def _differences(axes: Axes, rows: Sequence[Row], margin: float, written: Langua
         if found.low is not None and found.high is not None:
             axes.plot([found.low, found.high], [place, place], color=BLUE, linewidth=2, solid_capstyle="butt")
         axes.plot([found.value], [place], marker="s", markersize=6, color=BLUE, linestyle="none")
-    axes.set_yticks(list(places), [f"{_text(row.label)}\nn = {written.integer(row.test.difference.n)}" for row in rows])
+    axes.set_yticks(
+        list(places),
+        [f"{text_of(row.label)}\nn = {written.integer(row.test.difference.n)}" for row in rows],
+    )
     axes.tick_params(axis="y", length=0, labelsize=9)
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.grid(visible=False, axis="y")
@@ -116,7 +119,7 @@ def auroc_differences(pair: Pair, words: Words) -> Markup | None:
         axes = figure.subplots()
         _differences(axes, [Row(words("AUROC"), pair.accuracy.auroc)], 0, words.language)
         number_axis(axes.xaxis, words.language)
-        axes.set_xlabel(_text(words("Difference in AUROC, later minus earlier")))
+        axes.set_xlabel(text_of(words("Difference in AUROC, later minus earlier")))
 
     return drawn(draw, width=7.2, height=1.3, alt=alt)
 
@@ -140,10 +143,10 @@ def working_points(result: ComparedFinding, words: Words) -> Markup | None:
         percent_axis(axes.xaxis, words.language)
         percent_axis(axes.yaxis, words.language)
         _round_ticks(axes)
-        axes.set_xlabel(_text(words("Flagged among films without the finding")))
-        axes.set_ylabel(_text(words("Sensitivity")))
+        axes.set_xlabel(text_of(words("Flagged among films without the finding")))
+        axes.set_ylabel(text_of(words("Sensitivity")))
         size = words("n = {positives} with the finding, {negatives} without", **_sizes(result, words.language))
-        axes.set_title(_text(size), fontsize=9, loc="left")
+        axes.set_title(text_of(size), fontsize=9, loc="left")
         axes.legend(loc="best")
 
     return drawn(draw, width=5.2, height=4.2, alt=alt)
@@ -206,7 +209,3 @@ def _named(pair: Pair) -> dict[str, str]:
 def _safe(name: str) -> str:
     # matplotlib reads a leading underscore as "no label".
     return plain(name, 40).lstrip("_") or "–"
-
-
-def _text(markup: Markup) -> str:
-    return str(markup.striptags())

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from pipelines.reporting.book import Tested
 from pipelines.reporting.charts.style import BLUE, DASHED, GREY, VERMILION, drawn, number_axis
 from pipelines.reporting.printing import Words
+from pipelines.reporting.texts import text_of
 from pipelines.statistics.estimates import Estimate
 
 CHANCE: Final = 0.5
@@ -28,9 +29,9 @@ def control_figure(parts: Sequence[Tested], words: Words) -> Markup:
             _dot(axes, y + _APART, part.result.auroc, BLUE, "o")
             if control is not None:
                 _dot(axes, y - _APART, control.auroc, VERMILION, "s")
-        axes.plot([], [], "o-", color=BLUE, ms=7, label=_text(words("the system")))
-        axes.plot([], [], "s-", color=VERMILION, ms=7, label=_text(words("shape-free control: sees no anatomy")))
-        axes.axvline(CHANCE, color=GREY, lw=1.1, ls=DASHED, label=_text(words("no better than chance")))
+        axes.plot([], [], "o-", color=BLUE, ms=7, label=text_of(words("the system")))
+        axes.plot([], [], "s-", color=VERMILION, ms=7, label=text_of(words("shape-free control: sees no anatomy")))
+        axes.axvline(CHANCE, color=GREY, lw=1.1, ls=DASHED, label=text_of(words("no better than chance")))
         _frame(axes, parts, words)
         figure.legend(loc="outside lower center", ncols=2, fontsize=9)
 
@@ -40,11 +41,7 @@ def control_figure(parts: Sequence[Tested], words: Words) -> Markup:
 
 def label(part: Tested, words: Words, width: int = 26, lines: int = 2) -> str:
     """A finding and, where there are several evaluations, its evaluation, in lines that fit beside an axis."""
-    return "\n".join(textwrap.wrap(_text(words.heading(part)), width, max_lines=lines, placeholder=" …"))
-
-
-def _text(message: Markup) -> str:
-    return str(message.striptags())
+    return "\n".join(textwrap.wrap(text_of(words.heading(part)), width, max_lines=lines, placeholder=" …"))
 
 
 def _dot(axes: Axes, y: float, estimate: Estimate, colour: str, marker: str) -> None:
@@ -57,7 +54,8 @@ def _dot(axes: Axes, y: float, estimate: Estimate, colour: str, marker: str) -> 
 
 def _frame(axes: Axes, parts: Sequence[Tested], words: Words) -> None:
     names = [
-        f"{label(part, words)}\n{_text(words.plural('n = {n} film', 'n = {n} films', part.result.n))}" for part in parts
+        f"{label(part, words)}\n{text_of(words.plural('n = {n} film', 'n = {n} films', part.result.n))}"
+        for part in parts
     ]
     axes.set_yticks([-place for place in range(len(parts))], names)
     axes.set_ylim(-len(parts) + 0.4, 0.6)
@@ -65,7 +63,7 @@ def _frame(axes: Axes, parts: Sequence[Tested], words: Words) -> None:
     found += [part.result.control.auroc for part in parts if part.result.control is not None]
     axes.set_xlim(min([0.45, *(estimate.low - 0.03 for estimate in found if estimate.low is not None)]), 1.01)
     number_axis(axes.xaxis, words.language, 1)
-    axes.set_xlabel(_text(words("AUROC with its interval")))
+    axes.set_xlabel(text_of(words("AUROC with its interval")))
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
 

@@ -19,6 +19,7 @@ from pipelines.reporting.charts.style import (
     percent_axis,
 )
 from pipelines.reporting.printing import Words
+from pipelines.reporting.texts import text_of
 from pipelines.statistics.decision import DecisionCurve, DecisionPoint
 
 
@@ -54,18 +55,14 @@ def decision_figure(curve: DecisionCurve, threshold: float | None, words: Words)
         at = [point.threshold for point in curve.points]
         _system(axes, at, curve.points, words)
         everyone = [_number(point.treat_all.value) for point in curve.points]
-        axes.plot(at, everyone, color=VERMILION, lw=1.8, ls=DASHED, label=_text(words("refer everyone")))
-        axes.axhline(0, color=GREY, lw=1.6, ls=DOTTED, label=_text(words("refer no one")))
+        axes.plot(at, everyone, color=VERMILION, lw=1.8, ls=DASHED, label=text_of(words("refer everyone")))
+        axes.axhline(0, color=GREY, lw=1.6, ls=DOTTED, label=text_of(words("refer no one")))
         if here is not None:
-            axes.axvline(threshold or 0.0, color=INK, lw=1.1, label=_text(words("threshold in use")))
+            axes.axvline(threshold or 0.0, color=INK, lw=1.1, label=text_of(words("threshold in use")))
         _frame(axes, curve, words)
         figure.legend(loc="outside lower center", ncols=2)
 
     return drawn(draw, width=7.2, height=4.5, alt=_said(curve, here, words))
-
-
-def _text(message: Markup) -> str:
-    return str(message.striptags())
 
 
 def _number(value: float | None) -> float:
@@ -77,10 +74,10 @@ def _system(axes: Axes, at: Sequence[float], points: Sequence[DecisionPoint], wo
     high = np.array([_number(point.net_benefit.high) for point in points])
     level = words.value(points[0].net_benefit, "level", form="percent")
     axes.fill_between(
-        at, low, high, color=BLUE, alpha=0.16, lw=0, label=_text(words("its {level} interval", level=level))
+        at, low, high, color=BLUE, alpha=0.16, lw=0, label=text_of(words("its {level} interval", level=level))
     )
     values = [_number(point.net_benefit.value) for point in points]
-    axes.plot(at, values, color=BLUE, lw=2.2, label=_text(words("refer who is flagged")))
+    axes.plot(at, values, color=BLUE, lw=2.2, label=text_of(words("refer who is flagged")))
 
 
 def _frame(axes: Axes, curve: DecisionCurve, words: Words) -> None:
@@ -93,9 +90,9 @@ def _frame(axes: Axes, curve: DecisionCurve, words: Words) -> None:
     axes.set_xlim(ends[0] - margin, ends[1] + margin)
     percent_axis(axes.xaxis, words.language)
     number_axis(axes.yaxis, words.language)
-    axes.set_xlabel(_text(words("Threshold probability: refer from this chance of the finding on")))
-    axes.set_ylabel(_text(words("Net benefit, true positives per film")))
-    axes.set_title(_text(words.plural("n = {n} film", "n = {n} films", curve.n)), fontsize=10, loc="right")
+    axes.set_xlabel(text_of(words("Threshold probability: refer from this chance of the finding on")))
+    axes.set_ylabel(text_of(words("Net benefit, true positives per film")))
+    axes.set_title(text_of(words.plural("n = {n} film", "n = {n} films", curve.n)), fontsize=10, loc="right")
 
 
 def _said(curve: DecisionCurve, here: DecisionPoint | None, words: Words) -> Markup:

@@ -11,6 +11,7 @@ from pipelines.reading_time.effort import Effort
 from pipelines.reporting.charts.style import BLUE, GREY, INK, drawn, number_axis
 from pipelines.reporting.language.language import message
 from pipelines.reporting.printing import Words
+from pipelines.reporting.texts import text_of
 from pipelines.statistics.estimates import Estimate
 
 WAYS: Final[Mapping[str, str]] = {
@@ -43,13 +44,13 @@ def effort_figure(effort: Effort, words: Words) -> Markup:
             if spent.low is not None and spent.high is not None:
                 axes.plot([spent.low, spent.high], [y, y], color=INK, lw=1.6, marker="|", ms=9)
                 end = spent.high
-            axes.annotate(words.number(spent, 0).striptags(), (end, y), (7, 0), textcoords="offset points", va="center")
+            axes.annotate(text_of(words.number(spent, 0)), (end, y), (7, 0), textcoords="offset points", va="center")
             top = max(top, end)
-        axes.set_yticks(range(len(rows)), [textwrap.fill(words(WAYS[name]).striptags(), 30) for name, _ in rows])
+        axes.set_yticks(range(len(rows)), [textwrap.fill(text_of(words(WAYS[name])), 30) for name, _ in rows])
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.set_xlim(0, 1.15 * top)
         number_axis(axes.xaxis, words.language)
-        axes.set_xlabel(words("Minutes of reader time per 1,000 films").striptags())
+        axes.set_xlabel(text_of(words("Minutes of reader time per 1,000 films")))
         axes.grid(visible=False, axis="y")
         axes.tick_params(axis="y", length=0)
 

@@ -187,7 +187,7 @@ def _draw_box(axes: Axes, box: _Box, top: float, height: float) -> None:
         axes.text(
             box.x + _PAD,
             top - _PAD - (number + 0.5) * step,
-            line.replace("$", r"\$"),
+            line,
             fontsize=_SIZE,
             fontweight="bold" if bold else "normal",
             va="center_baseline",

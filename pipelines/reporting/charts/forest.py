@@ -15,7 +15,7 @@ from pipelines.evaluation.subgroups.records import Subgroup, SubgroupColumn
 from pipelines.reporting.charts.style import BLUE, DASHED, GREY, LIGHT, VERMILION, drawn, number_axis, percent_axis
 from pipelines.reporting.language.language import message
 from pipelines.reporting.printing import Words
-from pipelines.reporting.words import plain
+from pipelines.reporting.texts import plain, text_of
 from pipelines.statistics.estimates import Estimate
 
 Shown = Literal["sensitivity", "specificity", "auroc"]
@@ -81,7 +81,7 @@ def forest_figure(title: Markup, rows: Sequence[Row], drawn_panels: Sequence[Pan
 
 
 def _short(label: Markup) -> str:
-    return plain(label.striptags(), _NAME).replace("$", r"\$")  # not a formula
+    return plain(text_of(label), _NAME)
 
 
 def _panel(axes: Axes, panel: Panel, rows: Sequence[Row], words: Words) -> None:
@@ -99,7 +99,7 @@ def _panel(axes: Axes, panel: Panel, rows: Sequence[Row], words: Words) -> None:
     else:
         percent_axis(axes.xaxis, words.language)
     axes.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
-    axes.set_xlabel(words(METRICS[panel.metric]).striptags())
+    axes.set_xlabel(text_of(words(METRICS[panel.metric])))
     axes.text(1.03, 1.0, "n", transform=axes.transAxes, ha="left", va="bottom", fontsize=8, color=GREY, style="italic")
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
@@ -115,10 +115,10 @@ def _span(estimates: Sequence[Estimate]) -> tuple[float, float]:
 
 def _mark(axes: Axes, y: int, estimate: Estimate, words: Words, *, distinct: bool) -> None:
     beside = axes.get_yaxis_transform()
-    count = words.count(estimate, "n").striptags()
+    count = text_of(words.count(estimate, "n"))
     axes.text(1.03, y, count, transform=beside, ha="left", va="center", fontsize=8, color=GREY)
     if estimate.value is None:
-        text = textwrap.shorten(words("too few films").striptags(), 30, placeholder="…")
+        text = textwrap.shorten(text_of(words("too few films")), 30, placeholder="…")
         axes.text(0.03, y, text, transform=beside, ha="left", va="center", fontsize=8, color=GREY, style="italic")
         return
     colour, marker = (VERMILION, "D") if distinct else (BLUE, "o")
@@ -130,13 +130,11 @@ def _mark(axes: Axes, y: int, estimate: Estimate, words: Words, *, distinct: boo
 
 def _legend(drawn_panels: Sequence[Panel], words: Words) -> list[Line2D]:
     handles = [
-        Line2D(
-            [], [], color=GREY, lw=1.2, ls=DASHED, label=words("all films, with their interval in grey").striptags()
-        ),
-        Line2D([], [], color=BLUE, marker="o", ms=6, label=words("a group, with its interval").striptags()),
+        Line2D([], [], color=GREY, lw=1.2, ls=DASHED, label=text_of(words("all films, with their interval in grey"))),
+        Line2D([], [], color=BLUE, marker="o", ms=6, label=text_of(words("a group, with its interval"))),
     ]
     if any(panel.distinct for panel in drawn_panels):
-        label = words("a group whose gap is shown").striptags()
+        label = text_of(words("a group whose gap is shown"))
         handles.append(Line2D([], [], color=VERMILION, marker="D", ms=6, label=label))
     return handles
 
@@ -155,7 +153,7 @@ def _said(panel: Panel, rows: Sequence[Row], words: Words) -> Markup:
     groups = Markup(" ").join(
         words(
             "{group}: {value}.",
-            group=plain(row.label.striptags(), _NAME),
+            group=plain(text_of(row.label), _NAME),
             value=_value(panel, row.group.metric(panel.metric), words),
         )
         for row in rows

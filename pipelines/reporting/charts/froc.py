@@ -21,6 +21,7 @@ from pipelines.reporting.charts.style import (
     unit_square,
 )
 from pipelines.reporting.printing import Words
+from pipelines.reporting.texts import text_of
 from pipelines.statistics.estimates import Estimate
 
 LEFT: Final = 1 / 16
@@ -41,12 +42,12 @@ def froc_figure(froc: Froc, words: Words) -> Markup:
         axes = figure.add_subplot()
         for scores, colour, marker, label in ways:
             if scores.curve is not None:
-                _curve(axes, scores, left, colour, _text(label))
+                _curve(axes, scores, left, colour, text_of(label))
                 _rates(axes, scores.at_rates, colour, marker)
         _point(axes, froc, left, words)
         _frame(axes, left, words)
         title = words.plural("n = {n} true box", "n = {n} true boxes", froc.n_lesions)
-        axes.set_title(_text(title), fontsize=10, loc="right")
+        axes.set_title(text_of(title), fontsize=10, loc="right")
         figure.legend(loc="outside lower center", ncols=1, fontsize=9)
 
     return drawn(draw, width=5.2, height=5.2, alt=_said(froc, words))
@@ -64,10 +65,10 @@ def lroc_figure(lroc: Lroc, words: Words) -> Markup:
         unit_square(
             axes,
             words.language,
-            x=_text(words("Normal films marked")),
-            y=_text(words("Films with the finding, marked in the right place")),
+            x=text_of(words("Normal films marked")),
+            y=text_of(words("Films with the finding, marked in the right place")),
         )
-        axes.set_title(_text(words.plural("n = {n} film", "n = {n} films", lroc.area.n)), fontsize=10, loc="right")
+        axes.set_title(text_of(words.plural("n = {n} film", "n = {n} films", lroc.area.n)), fontsize=10, loc="right")
         figure.legend(loc="outside lower center", ncols=1, fontsize=9)
 
     said = words(
@@ -79,10 +80,6 @@ def lroc_figure(lroc: Lroc, words: Words) -> Markup:
         correct=words.percent(lroc.correct),
     )
     return drawn(draw, width=5.2, height=5.2, alt=said)
-
-
-def _text(message: Markup) -> str:
-    return str(message.striptags())
 
 
 def _left(froc: Froc) -> float:
@@ -134,7 +131,7 @@ def _point(axes: Axes, froc: Froc, left: float, words: Words) -> None:
         axes.plot([place, place], [y.low, y.high], color=VERMILION, lw=1.6, zorder=5)
     if x.low is not None and x.high is not None:
         axes.plot([max(x.low, inner), max(x.high, inner)], [y.value, y.value], color=VERMILION, lw=1.6, zorder=5)
-    label = _text(words("threshold in use, with both intervals"))
+    label = text_of(words("threshold in use, with both intervals"))
     axes.plot([place], [y.value], "D", ms=7, color=VERMILION, mec="white", zorder=6, label=label)
 
 
@@ -148,8 +145,8 @@ def _frame(axes: Axes, left: float, words: Words) -> None:
     number_axis(axes.xaxis, words.language)
     axes.tick_params(axis="x", labelsize=8.5)
     percent_axis(axes.yaxis, words.language)
-    axes.set_xlabel(_text(words("False positives per film")))
-    axes.set_ylabel(_text(words("True boxes hit")))
+    axes.set_xlabel(text_of(words("False positives per film")))
+    axes.set_ylabel(text_of(words("True boxes hit")))
 
 
 def _lroc_curve(axes: Axes, curve: LrocCurve, words: Words) -> None:
@@ -158,7 +155,7 @@ def _lroc_curve(axes: Axes, curve: LrocCurve, words: Words) -> None:
         curve.correct_localisation,
         color=BLUE,
         lw=2,
-        label=_text(words("the best mark of each film")),
+        label=text_of(words("the best mark of each film")),
     )
 
 
@@ -170,7 +167,7 @@ def _cross(axes: Axes, x: Estimate, y: Estimate, words: Words) -> None:
         axes.plot([x.low, x.high], [y.value, y.value], color=VERMILION, lw=1.6, zorder=5)
     if y.low is not None and y.high is not None:
         axes.plot([x.value, x.value], [y.low, y.high], color=VERMILION, lw=1.6, zorder=5)
-    label = _text(words("threshold in use, with both intervals"))
+    label = text_of(words("threshold in use, with both intervals"))
     axes.plot([x.value], [y.value], "D", ms=7, color=VERMILION, mec="white", zorder=6, label=label)
 
 

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from pipelines.evaluation.thresholds.programme import Programme
 from pipelines.reporting.charts.style import BLUE, GREY, VERMILION
 from pipelines.reporting.printing import Words
+from pipelines.reporting.texts import text_of
 
 PEOPLE: Final = 1000
 PER_THOUSAND: Final = 0.01
@@ -96,7 +97,7 @@ def icon_array(programme: Programme, words: Words) -> Markup | None:
     box = f"-2 -2 {_COLUMNS * _STEP + 2} {-(-PEOPLE // _COLUMNS) * _STEP + 2}"
     svg = Markup(f'<svg viewBox="{box}" aria-hidden="true">{"".join(paths)}</svg>')
     return Markup('<div class="figure icons" role="img" aria-label="{}">{}</div>').format(
-        _alt(programme, words).striptags(), svg
+        text_of(_alt(programme, words)), svg
     )
 
 

@@ -8,6 +8,8 @@ from markupsafe import Markup
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
+from pipelines.reporting.texts import text_of
+
 POINTS_PER_INCH: Final = 72.0
 LINE: Final = 1.28
 """Height of a line over the size of its letters."""
@@ -42,7 +44,7 @@ def lines_of(text: str | Markup, width: float, size: float, weight: str = "norma
         size: points.
         weight: ``normal`` or ``bold``.
     """
-    said = text.striptags() if isinstance(text, Markup) else text
+    said = text_of(text)
     lines: list[str] = []
     line = ""
     for word in (piece for each in said.split(" ") if each for piece in _pieces(each, width, size, weight)):
@@ -56,8 +58,8 @@ def lines_of(text: str | Markup, width: float, size: float, weight: str = "norma
 
 
 def wrapped(text: str | Markup, width: float, size: float, weight: str = "normal") -> str:
-    """The same as one text, safe from being read as a formula."""
-    return "\n".join(lines_of(text, width, size, weight)).replace("$", r"\$")
+    """The same as one text."""
+    return "\n".join(lines_of(text, width, size, weight))
 
 
 def _pieces(word: str, width: float, size: float, weight: str) -> list[str]:

@@ -13,6 +13,7 @@ from matplotlib.patches import Rectangle
 
 from pipelines.reporting.charts.style import BLUE, GREY, INK, LIGHT, VERMILION, drawn
 from pipelines.reporting.printing import Words
+from pipelines.reporting.texts import text_of
 from pipelines.statistics.estimates import Estimate
 
 DARK: Final = 0.8
@@ -58,8 +59,8 @@ def matrix_figure(
         axes.set_yticks([place + 0.5 for place in range(len(systems))], [_lines(name, 22) for name in systems])
         axes.xaxis.tick_top()
         axes.xaxis.set_label_position("top")
-        axes.set_xlabel(_text(words("Tested on")))
-        axes.set_ylabel(_text(words("System")))
+        axes.set_xlabel(text_of(words("Tested on")))
+        axes.set_ylabel(text_of(words("System")))
         axes.tick_params(length=0)
         axes.grid(visible=False)
         for spine in axes.spines.values():
@@ -69,12 +70,8 @@ def matrix_figure(
     return drawn(draw, width=width, height=max(2.6, 1.2 + 0.85 * len(systems)), alt=alt)
 
 
-def _text(message: Markup) -> str:
-    return str(message.striptags())
-
-
 def _lines(name: Markup, width: int) -> str:
-    return "\n".join(textwrap.wrap(_text(name), width, max_lines=3, placeholder=" …"))
+    return "\n".join(textwrap.wrap(text_of(name), width, max_lines=3, placeholder=" …"))
 
 
 def _cell(axes: Axes, row: int, column: int, cell: MatrixCell | None, words: Words) -> None:
@@ -97,4 +94,4 @@ def _cell(axes: Axes, row: int, column: int, cell: MatrixCell | None, words: Wor
 
 
 def _write(axes: Axes, column: int, y: float, text: Markup, colour: str, size: float) -> None:
-    axes.text(column + 0.5, y, _text(text), ha="center", va="center", color=colour, fontsize=size)
+    axes.text(column + 0.5, y, text_of(text), ha="center", va="center", color=colour, fontsize=size)

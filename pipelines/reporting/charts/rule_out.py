@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from pipelines.reading_time.rule_out import RuleOut, RuleOutPoint, RuleOutYield
 from pipelines.reporting.charts.style import BLUE, VERMILION, drawn, number_axis, percent_axis
 from pipelines.reporting.printing import Words
+from pipelines.reporting.texts import text_of
 from pipelines.statistics.estimates import Estimate
 
 Drawn = tuple[RuleOutPoint, RuleOutYield]
@@ -41,17 +42,17 @@ def rule_out_figure(rule_out: RuleOut, words: Words) -> Markup | None:
         kept, missed = figure.subplots(1, 2)
         _panel(kept, [(point, given, point.sensitivity) for point, given in points], BLUE, words)
         percent_axis(kept.yaxis, words.language)
-        kept.set_ylabel(words("Sensitivity kept").striptags())
+        kept.set_ylabel(text_of(words("Sensitivity kept")))
         kept.set_ylim(min(0.9, kept.get_ylim()[0]), 1.005)
         kept.set_title(
-            words("n = {n} with the finding", n=words.count(rule_out, "n_positive")).striptags(), fontsize=9, loc="left"
+            text_of(words("n = {n} with the finding", n=words.count(rule_out, "n_positive"))), fontsize=9, loc="left"
         )
         _panel(missed, [(point, given, given.missed_per_10000_screened) for point, given in points], VERMILION, words)
         number_axis(missed.yaxis, words.language)
-        missed.set_ylabel(words("Missed, of 10,000 films").striptags())
+        missed.set_ylabel(text_of(words("Missed, of 10,000 films")))
         missed.set_ylim(bottom=-0.04 * missed.get_ylim()[1])  # a circle at 0 stands whole
-        missed.set_title(words("n = {n} films", n=words.count(rule_out, "n")).striptags(), fontsize=9, loc="left")
-        figure.supxlabel(words("Share of films filed unread").striptags(), fontsize=10)
+        missed.set_title(text_of(words("n = {n} films", n=words.count(rule_out, "n"))), fontsize=9, loc="left")
+        figure.supxlabel(text_of(words("Share of films filed unread")), fontsize=10)
         figure.legend(handles=_legend(points, words), loc="outside upper center", ncols=1)
 
     return drawn(draw, width=7.2, height=3.9, alt=_alt(points, words))
@@ -83,7 +84,7 @@ def _legend(points: Sequence[Drawn], words: Words) -> list[Line2D]:
     there = {point.demonstrable for point, _ in points}
     return [
         Line2D(
-            [], [], ls="", marker="o", ms=6.5, mec=BLUE, mew=1.5, mfc=BLUE if shown else "white", label=text.striptags()
+            [], [], ls="", marker="o", ms=6.5, mec=BLUE, mew=1.5, mfc=BLUE if shown else "white", label=text_of(text)
         )
         for shown, text in texts.items()
         if shown in there

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from pipelines.reporting.language.language import Language
+from pipelines.reporting.texts import text_of
 
 BLUE: Final = "#0b5a8a"
 VERMILION: Final = "#c1500a"
@@ -71,7 +72,7 @@ def drawn(draw: Callable[[Figure], None], *, width: float, height: float, alt: s
             figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
     text = buffer.getvalue()
     svg = text[text.index("<svg") :].replace("DejaVu Sans", FONT)
-    said = Markup(alt).striptags() if isinstance(alt, Markup) else alt
+    said = text_of(alt)
     return Markup('<div class="figure" role="img" aria-label="{}">{}</div>').format(said, Markup(_own_ids(svg, said)))
 
 

@@ -15,6 +15,7 @@ from pipelines.assessment.reading_records import Waiting
 from pipelines.reporting.charts.style import BLUE, GREY, LIGHT, VERMILION, drawn, number_axis
 from pipelines.reporting.language.language import message
 from pipelines.reporting.printing import Words, minutes_digits
+from pipelines.reporting.texts import text_of
 from pipelines.statistics.estimates import Estimate
 
 CLASSES: Final[Mapping[str, str]] = {
@@ -64,7 +65,7 @@ def waiting_figure(quantities: Sequence[Waits], words: Words) -> Markup:
         panels = figure.subplots(1, len(quantities), sharey=True, squeeze=False)[0]
         for axes, waits in zip(panels, quantities, strict=True):
             _panel(axes, waits, names, words)
-        labels = [textwrap.fill(words(CLASSES[name]).striptags(), _LABEL) for name in names]
+        labels = [textwrap.fill(text_of(words(CLASSES[name])), _LABEL) for name in names]
         panels[0].set_yticks(range(len(names)), labels)
         panels[0].set_ylim(len(names) - 0.4, -0.6)
         figure.legend(handles=_legend(words), loc="outside upper center", ncols=2)
@@ -88,9 +89,9 @@ def _panel(axes: Axes, waits: Waits, names: Sequence[str], words: Words) -> None
     axes.set_xlim(-0.05 * top, 1.08 * top if top else 1)  # a triangle at 0 stands whole
     axes.xaxis.set_major_locator(MaxNLocator(4))
     number_axis(axes.xaxis, words.language)
-    axes.set_xlabel(words("Minutes").striptags())
-    title = textwrap.fill(waits.title.striptags(), _LABEL)
-    axes.set_title(f"{title}\n{textwrap.fill(waits.source.striptags(), _LABEL + 4)}", fontsize=8.5, loc="left")
+    axes.set_xlabel(text_of(words("Minutes")))
+    title = textwrap.fill(text_of(waits.title), _LABEL)
+    axes.set_title(f"{title}\n{textwrap.fill(text_of(waits.source), _LABEL + 4)}", fontsize=8.5, loc="left")
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
 
@@ -108,7 +109,7 @@ def _legend(words: Words) -> list[Line2D]:
         (words("flagged first: read later"), ">", VERMILION, VERMILION),
     )
     return [
-        Line2D([], [], ls="", marker=marker, mec=edge, mfc=fill, ms=7, label=text.striptags())
+        Line2D([], [], ls="", marker=marker, mec=edge, mfc=fill, ms=7, label=text_of(text))
         for text, marker, edge, fill in styles
     ]
 

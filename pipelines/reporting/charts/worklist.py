@@ -7,6 +7,7 @@ from pipelines.reading_time.worklist import WorklistRecord
 from pipelines.reporting.charts.rule_out import share_digits
 from pipelines.reporting.charts.style import BLUE, DASHED, DOTTED, GREY, drawn, unit_square
 from pipelines.reporting.printing import Words
+from pipelines.reporting.texts import text_of
 
 
 def worklist_figure(found: WorklistRecord, words: Words) -> Markup:
@@ -15,19 +16,19 @@ def worklist_figure(found: WorklistRecord, words: Words) -> Markup:
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
         share = found.n_positive / found.n
-        axes.plot([0, share, 1], [0, 1, 1], color=GREY, lw=1.4, ls=DOTTED, label=words("ideal order").striptags())
-        axes.plot(found.curve_read, found.curve_found, color=BLUE, lw=2, label=words("order of the scores").striptags())
-        axes.plot([0, 1], [0, 1], color=GREY, lw=1.2, ls=DASHED, label=words("order of arrival").striptags())
+        axes.plot([0, share, 1], [0, 1, 1], color=GREY, lw=1.4, ls=DOTTED, label=text_of(words("ideal order")))
+        axes.plot(found.curve_read, found.curve_found, color=BLUE, lw=2, label=text_of(words("order of the scores")))
+        axes.plot([0, 1], [0, 1], color=GREY, lw=1.2, ls=DASHED, label=text_of(words("order of arrival")))
         for at in found.at:
             if at.found.low is not None and at.found.high is not None:
                 axes.plot([at.fraction] * 2, [at.found.low, at.found.high], color=BLUE, lw=1.4, marker="_", ms=7)
         axes.legend(loc="lower right")
-        axes.set_title(_films(found, words).striptags(), fontsize=9, loc="left")
+        axes.set_title(text_of(_films(found, words)), fontsize=9, loc="left")
         unit_square(
             axes,
             words.language,
-            x=words("Share of the list read").striptags(),
-            y=words("Films with the finding read").striptags(),
+            x=text_of(words("Share of the list read")),
+            y=text_of(words("Films with the finding read")),
         )
 
     return drawn(draw, width=5.2, height=4.9, alt=_alt(found, words))

@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from pipelines.reporting.language.language import RECORDED, Language, catalogue_text
 from pipelines.reporting.language.language import language as language_of
-from pipelines.reporting.words import plain
+from pipelines.reporting.texts import plain, text_of
 
 LONGEST: Final = 1000
 """No recorded sentence is as long: longer text is not searched."""
@@ -115,7 +115,7 @@ def recorded(language: Language, text: str, limit: int = 400) -> Markup:
         limit: text that no catalogue knows is cut there; a sentence that is known is never cut.
     """
     found = _recorded(language.code, text, limit)
-    if not any(character.isdigit() for character in found.striptags()):
+    if not any(character.isdigit() for character in text_of(found)):
         return found
     return Markup('<span class="recorded">{}</span>').format(found)
 
