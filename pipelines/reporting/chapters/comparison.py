@@ -13,7 +13,7 @@ from pipelines.reporting.chapters.comparison_answer import Answer, answer_of, ow
 from pipelines.reporting.charts.comparison import Row, auroc_differences, forest, points_text, working_points
 from pipelines.reporting.printing import NO_VALUE, Words
 from pipelines.reporting.tables import Cell, Column, Table
-from pipelines.reporting.texts import sentence_case
+from pipelines.reporting.texts import plain, sentence_case
 from pipelines.statistics.accuracy.paired import PairedTest
 from pipelines.statistics.accuracy.records import Rates
 from pipelines.statistics.estimates import Estimate
@@ -253,7 +253,11 @@ def _systems(result: ComparedFinding, anchor: str, words: Words) -> Table:
 
 def _system_row(system: SystemResult, words: Words) -> tuple[Cell, ...]:
     films, point = system.films, system.operating_point
-    model = words("another system") if films.model_id is None else Markup("<code>{}</code>").format(films.model_id[:16])
+    model = (
+        words("another system")
+        if films.model_id is None
+        else Markup("<code>{}</code>").format(plain(films.model_id, 16))
+    )
     threshold = Cell(words("none"))
     if point is not None:
         value = words.value(point, "threshold", form="significant", digits=3)
@@ -267,9 +271,9 @@ def _about(book: Book, words: Words) -> Table:
     found = book.comparison
     assert found is not None
     split = words("all films of the manifest") if found.split is None else words.foreign(found.split)
-    digest = Markup("<code>{}</code>").format(found.manifest_digest) if found.manifest_digest else NO_VALUE
+    digest = Markup("<code>{}</code>").format(plain(found.manifest_digest)) if found.manifest_digest else NO_VALUE
     versions = Markup(", ").join(
-        Markup("{} <code>{}</code>").format(name, version) for name, version in found.versions.items()
+        Markup("{} <code>{}</code>").format(plain(name), plain(version)) for name, version in found.versions.items()
     )
     rows = [
         ("split", words("Films of the manifest"), words.text_cell(split)),

@@ -12,6 +12,7 @@ from pipelines.reporting.chapters.claim_answer import names, versions
 from pipelines.reporting.chapters.provenance_of_threshold import purpose_of, rule_of, source_of
 from pipelines.reporting.printing import Words
 from pipelines.reporting.tables import Cell, Column, Table
+from pipelines.reporting.texts import plain
 
 Fact = tuple[str, Markup, Markup]
 """A stable name, what it is, and the fact."""
@@ -218,4 +219,4 @@ def _point(each: Tested, point: OperatingResult, words: Words) -> tuple[Cell, ..
 
 def code(text: str) -> Markup:
     """An id or a digest, as it stands."""
-    return Markup("<code>{}</code>").format(text[:200])
+    return Markup("<code>{}</code>").format(plain(text, 200))

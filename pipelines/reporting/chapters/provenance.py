@@ -153,4 +153,4 @@ def _chosen(options: Choices, words: Words) -> Iterator[Fact]:
         yield f"threshold_{finding}", words("Threshold named for {finding}", finding=words.foreign(finding, 60)), value
     for finding, rule in options.a_posteriori.items():
         head = words("Threshold shown for {finding}", finding=words.foreign(finding, 60))
-        yield f"a_posteriori_{finding}", head, Markup("<code>{}</code>").format(rule)
+        yield f"a_posteriori_{finding}", head, Markup("<code>{}</code>").format(plain(rule))
