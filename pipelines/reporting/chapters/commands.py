@@ -33,7 +33,7 @@ def _predict(evaluation: Evaluation) -> str:
     made, source = evaluation.model.prediction, evaluation.provenance
     words = ["cxr", "predict", *(plain(name) for name in made.inputs or ("MANIFEST",)), "--model", "MODEL"]
     split = _only_split(evaluation)
-    words += ["--split", split] if split else []
+    words += ["--split", plain(split)] if split else []
     for option, value in (("--backend", made.backend), ("--device", made.device), ("--precision", made.precision)):
         words += [option, plain(value)] if value else []
     words += ["--heatmaps"] if made.heatmaps else []
@@ -78,7 +78,7 @@ def _asked(options: Choices) -> tuple[tuple[str, str | None], ...]:
     between = options.prevalence_interval
     margin = None if options.reference_sensitivity is None else repr(options.margin)
     return (
-        ("--split", options.split),
+        ("--split", None if options.split is None else plain(options.split)),
         ("--operating-points", None if options.package is None else plain(options.package)),
         ("--prevalence", repr(options.prevalence)),
         ("--prevalence-interval", None if between is None else f"{between[0]!r},{between[1]!r}"),
@@ -87,7 +87,7 @@ def _asked(options: Choices) -> tuple[tuple[str, str | None], ...]:
         ("--margin", margin),
         ("--min-group", str(options.min_group)),
         ("--hit", plain(options.hit) if options.marks is not None else None),
-        ("--interval", options.interval),
+        ("--interval", plain(options.interval)),
         ("--replicates", str(options.replicates)),
         ("--level", repr(options.level)),
         ("--seed", str(options.seed)),
