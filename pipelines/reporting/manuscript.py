@@ -50,17 +50,19 @@ def subject(words: Words, table: Table) -> Markup | None:
 def _rows(table: Table) -> list[str]:
     heads = " | ".join(_plain(column.head) or " " for column in table.columns)
     rules = " | ".join("---:" if column.align == "right" else "---" for column in table.columns)
-    return [f"| {heads} |", f"| {rules} |", *(f"| {' | '.join(map(_cell, row))} |" for row in table.rows)]
-
-
-def _cell(cell: Cell) -> str:
-    shown, _, interval = str(cell.html).partition('<span class="ci">')
-    value, beside = _plain(Markup(shown)), _plain(Markup(interval))
-    return f"{value} ({beside})" if value and beside else value or beside or " "
+    return [
+        f"| {heads} |",
+        f"| {rules} |",
+        *(f"| {' | '.join(_escaped(cell.text) or ' ' for cell in row)} |" for row in table.rows),
+    ]
 
 
 def _plain(text: Markup) -> str:
-    return _SPECIAL.sub(r"\\\1", text_of(text))
+    return _escaped(text_of(text))
+
+
+def _escaped(text: str) -> str:
+    return _SPECIAL.sub(r"\\\1", text)
 
 
 def tables_json(words: Words, title: Markup, chapters: tuple[Chapter, ...]) -> str:

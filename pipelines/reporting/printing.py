@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from pipelines.reporting.book import Book, Tested
 from pipelines.reporting.language.language import Language
 from pipelines.reporting.language.recorded import recorded
-from pipelines.reporting.tables import Cell, Table
+from pipelines.reporting.tables import INTERVAL, Cell, Table
 from pipelines.reporting.texts import plain, sentence_case, text_of
 from pipelines.statistics.estimates import Estimate
 
@@ -187,7 +187,7 @@ class Words:
     @staticmethod
     def _cell(estimate: Estimate, shown: Markup, interval: Markup) -> Cell:
         return Cell(
-            Markup('{}<span class="ci">{}</span>').format(shown, interval),
+            Markup("{}{}{}</span>").format(shown, Markup(INTERVAL), interval),
             estimate.value,
             estimate.low,
             estimate.high,

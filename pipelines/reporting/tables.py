@@ -1,11 +1,14 @@
 """A table of a report, once for the page and for the forms that go into a manuscript."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from markupsafe import Markup
 
 from pipelines.reporting.texts import text_of
+
+INTERVAL: Final = '<span class="ci">'
+"""Begins the interval in a cell, which stands under its value."""
 
 
 @dataclass(frozen=True)
@@ -20,9 +23,10 @@ class Cell:
 
     @property
     def text(self) -> str:
-        """As plain text on one line."""
-        spaced = Markup(str(self.html).replace("<span", " <span").replace("<br", " <br"))
-        return text_of(spaced)
+        """As plain text on one line, an interval in parentheses behind its value."""
+        shown, _, interval = str(self.html).replace("<br", " <br").partition(INTERVAL)
+        value, beside = text_of(Markup(shown)), text_of(Markup(interval))
+        return f"{value} ({beside})" if value and beside else value or beside
 
 
 @dataclass(frozen=True)

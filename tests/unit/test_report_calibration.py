@@ -69,7 +69,7 @@ def test_brier_is_printed_as_computed_by_hand(good):
     truth, labels = logits()
     by_hand = np.mean((1 / (1 + np.exp(-truth)) - labels) ** 2)
     cell = cells(made(good), "calibration-s1f1")["Brier score"]["value"]
-    assert cell.text.startswith(f"{by_hand:.3f} 95")
+    assert cell.text.startswith(f"{by_hand:.3f} (95")
 
 
 def test_the_points_are_films_counted_by_hand(good):
@@ -81,8 +81,8 @@ def test_the_points_are_films_counted_by_hand(good):
     for row, group in zip(rows, groups, strict=True):
         inside = (scores >= group.low) & (scores <= group.high)
         assert [row["n"].value, row["positives"].value] == [inside.sum(), labels[inside].sum()]
-        assert row["mean_score"].text == f"{100 * scores[inside].mean():.1f} %"
-        assert row["observed"].text.startswith(f"{100 * labels[inside].mean():.1f} %")
+        assert row["mean_score"].text == f"{100 * scores[inside].mean():.1f}\N{NO-BREAK SPACE}%"
+        assert row["observed"].text.startswith(f"{100 * labels[inside].mean():.1f}\N{NO-BREAK SPACE}%")
 
 
 def test_net_benefit_near_the_threshold_is_that_of_the_definition(good):

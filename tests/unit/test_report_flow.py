@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pipelines.evaluation.records import LeftOut
 from pipelines.reporting.chapters.flow import chapter
 from pipelines.reporting.charts.lettering import lines_of, text_width, wrapped
+from pipelines.reporting.charts.style import drawn
 from tests.tested_films import HOSTILE, changed, evaluated, films, plain_text, printed, read, usual
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -122,7 +123,9 @@ def test_lines_fit_and_lose_nothing(text, width):
 
 
 def test_text_is_never_a_formula():
-    assert wrapped("a $x^2$ b", 9.0, 9.0) == r"a \$x^2\$ b"
+    text = "a $x^2$ b"
+    svg = drawn(lambda figure: figure.suptitle(wrapped(text, 9.0, 9.0)), width=3, height=1, alt="a formula")
+    assert f">{text}<" in svg
 
 
 @pytest.mark.parametrize("counts", [(20, 0, 0, 0), (0, 0, 3, 9)])

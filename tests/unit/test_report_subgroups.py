@@ -58,7 +58,7 @@ def test_group_rows_are_counts_of_the_films(made):
         assert row["auroc"].value == pytest.approx(roc_auc_score(part["tb"], part["p_tb"]))
         if name != "all films":
             assert row["observed_expected"].value == pytest.approx(part["tb"].sum() / part["p_tb"].sum())
-    assert rows["Bac Ninh"]["sensitivity"].text.startswith("90.0 % 95 % CI ")
+    assert rows["Bac Ninh"]["sensitivity"].text.startswith("90.0\N{NO-BREAK SPACE}% (95\N{NO-BREAK SPACE}% CI ")
 
 
 def test_only_places_say_their_share_flagged_and_calibration(made):
@@ -69,14 +69,14 @@ def test_only_places_say_their_share_flagged_and_calibration(made):
 def test_suppressed_groups_keep_their_row_and_their_place_in_the_figure(made):
     row = cells(table(made[1], "Site: accuracy"))["Van"]
     assert row["sensitivity"].value is None
-    assert row["sensitivity"].text == "too few films fewer than 10 positive films (4)"
+    assert row["sensitivity"].text == "too few films (fewer than 10 positive films (4))"
     assert row["positives"].value == 4
     figure = svg_with(made[1], "Van")
     assert figure.count(">too few films<") == 2  # sensitivity and AUROC
     alt = re.search(r'aria-label="(Site, group by group[^"]*)"', str(made[1].body)).group(1)
     assert "Van: too few films." in alt
-    assert f"Sensitivity of all films: {100 * 138 / 204:.1f} %." in alt
-    assert "Bac Ninh: 90.0 %." in alt
+    assert f"Sensitivity of all films: {100 * 138 / 204:.1f}\N{NO-BREAK SPACE}%." in alt
+    assert "Bac Ninh: 90.0\N{NO-BREAK SPACE}%." in alt
 
 
 def svg_with(made_chapter, text):

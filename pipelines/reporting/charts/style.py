@@ -85,7 +85,9 @@ def _own_ids(svg: str, said: str) -> str:
 
 def percent_axis(axis: Axis, language: Language) -> None:
     """Ticks of an axis of shares as percentages."""
-    axis.set_major_formatter(FuncFormatter(lambda share, _place: language.percent(share, 0)))
+    axis.set_major_formatter(
+        FuncFormatter(lambda share, _place: language.percent(share, 0 if abs(share - round(share, 2)) < 1e-9 else 1))
+    )
 
 
 def number_axis(axis: Axis, language: Language, digits: int | None = None) -> None:
