@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from pipelines.evaluation.example_records import Example, NoPicture
 from pipelines.evaluation.predictions import heatmap_file, maps_file
-from pipelines.evaluation.records import Evaluation, Example, NoPicture
+from pipelines.evaluation.records import Evaluation
 from pipelines.imaging.geometry import Placement
 from pipelines.system import replacing
 

@@ -10,10 +10,10 @@ import pandas as pd
 
 from pipelines.datasets import ADAPTERS
 from pipelines.datasets.folder import FOLDER
+from pipelines.evaluation.example_records import Drawn, Example, ExampleBox, Examples, FilmKind, NoPicture
 from pipelines.evaluation.joining import Scored, column
 from pipelines.evaluation.localisation.peaks import boxes_of, peak_of
 from pipelines.evaluation.predictions import heatmap_file
-from pipelines.evaluation.records import Drawn, Example, ExampleBox, Examples, FilmKind, NoPicture
 from pipelines.imaging.orientation import UPRIGHT, Orientation
 from pipelines.statistics.arrays import Bools
 

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from pipelines.errors import EvaluationError
 from pipelines.evaluation.background import Choices
 from pipelines.evaluation.example_pictures import with_pictures
+from pipelines.evaluation.example_records import Example
 from pipelines.evaluation.predictions import HEATMAP_FOLDER
 from pipelines.evaluation.records import (
     EVALUATION_SCHEMA,
@@ -91,11 +92,26 @@ def write_evaluation(evaluation: Evaluation, out: Path, *, pictures: Path | None
     out.mkdir(parents=True, exist_ok=True)
     if pictures is not None:
         evaluation = with_pictures(evaluation, pictures, out)
+    evaluation = _without_private_ids(evaluation)
     for name, table in tidy_tables(evaluation).items():
         replace_text(out / name, table.to_csv(index=False))
     # Last: a folder with evaluation.json is complete.
     replace_text(out / EVALUATION_FILE, evaluation.model_dump_json(indent=1, by_alias=True) + "\n")
     return evaluation
+
+
+def _without_private_ids(evaluation: Evaluation) -> Evaluation:
+    """The folder is passed on and logged to MLflow: an id of a user's own film may say who a patient is."""
+
+    def public(example: Example) -> Example:
+        return example if example.id_is_public else example.model_copy(update={"image_id": ""})
+
+    findings = []
+    for result in evaluation.findings:
+        films = tuple(public(example) for example in result.examples.films)
+        examples = result.examples.model_copy(update={"films": films})
+        findings.append(result.model_copy(update={"examples": examples}))
+    return evaluation.model_copy(update={"findings": tuple(findings)})
 
 
 def read_evaluation(folder: Path) -> Evaluation:

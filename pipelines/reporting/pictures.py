@@ -14,8 +14,9 @@ from PIL import Image
 
 from pipelines.datasets import ADAPTERS
 from pipelines.evaluation.example_pictures import MAX_SIDE, UNREADABLE, open_picture
+from pipelines.evaluation.example_records import Example, NoPicture
 from pipelines.evaluation.examples import is_public
-from pipelines.evaluation.records import Evaluation, Example, NoPicture
+from pipelines.evaluation.records import Evaluation
 from pipelines.heatmaps import layer_palette
 from pipelines.reporting.book import Book
 

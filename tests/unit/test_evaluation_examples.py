@@ -10,10 +10,10 @@ from PIL import Image
 
 from pipelines.datasets import ADAPTERS
 from pipelines.evaluation.example_pictures import LAYER_SIDE, film_layer
+from pipelines.evaluation.example_records import Example, ExampleBox, Examples
 from pipelines.evaluation.examples import KINDS, choose_examples
 from pipelines.evaluation.joining import Scored
 from pipelines.evaluation.predictions import heatmap_file
-from pipelines.evaluation.records import Example, ExampleBox, Examples
 from pipelines.heatmaps import enlarged, film_part, lay_over, layer_palette
 from pipelines.imaging import Placement
 

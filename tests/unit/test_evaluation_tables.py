@@ -22,10 +22,10 @@ from pipelines.evaluation.control import (
     shape_free_control,
 )
 from pipelines.evaluation.evaluator import evaluate, evaluate_table
+from pipelines.evaluation.example_records import ExampleBox
 from pipelines.evaluation.files import provenance_of, read_evaluation, write_evaluation
 from pipelines.evaluation.localisation.peaks import inside
 from pipelines.evaluation.options import Options
-from pipelines.evaluation.records import ExampleBox
 from pipelines.evaluation.summary import summary_lines
 from pipelines.evaluation.tables import read_foreign_predictions, read_predictions, read_table
 from pipelines.evaluation.thresholds.operating_point import lock_operating_point

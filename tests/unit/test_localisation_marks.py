@@ -6,6 +6,7 @@ import pytest
 from localisation_films import box, films, written
 
 from pipelines.errors import EvaluationError, ManifestError, PredictionsError
+from pipelines.evaluation.example_records import ExampleBox
 from pipelines.evaluation.localisation.lesions import BANDS, box_array, true_lesions
 from pipelines.evaluation.localisation.marks import (
     Criterion,
@@ -16,7 +17,6 @@ from pipelines.evaluation.localisation.marks import (
     read_marks,
 )
 from pipelines.evaluation.localisation.peaks import METHOD, boxes_of, inside, localisation
-from pipelines.evaluation.records import ExampleBox
 
 POINTS = pd.DataFrame({"image_id": ["f0", "f0", "f1"], "score": [0.9, 0.2, 7.5], "x": [5, 1, 2.5], "y": [6, 1, -3]})
 BOXES = pd.DataFrame({"image_id": ["f0"], "score": [1], "x0": [2], "y0": [2], "x1": [6], "y1": [4]})

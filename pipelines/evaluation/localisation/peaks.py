@@ -6,10 +6,10 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from pipelines.evaluation.example_records import ExampleBox
 from pipelines.evaluation.joining import column
 from pipelines.evaluation.localisation.lesions import box_array
 from pipelines.evaluation.patients import clusters_of
-from pipelines.evaluation.records import ExampleBox
 from pipelines.statistics.accuracy.assessment import Question
 from pipelines.statistics.arrays import Bools
 from pipelines.statistics.estimates import Estimate

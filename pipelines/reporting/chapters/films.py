@@ -7,8 +7,8 @@ from typing import Final
 from markupsafe import Markup
 
 from pipelines.datasets import ADAPTERS
+from pipelines.evaluation.example_records import Drawn, Example, Examples, FilmKind
 from pipelines.evaluation.examples import KINDS, OUTCOME_KINDS, is_public
-from pipelines.evaluation.records import Drawn, Example, Examples, FilmKind
 from pipelines.reporting.book import Book, Tested
 from pipelines.reporting.chapters.chapter import Chapter
 from pipelines.reporting.language.language import message
