@@ -14,7 +14,7 @@ from markupsafe import Markup
 from pydantic import BaseModel
 
 from pipelines.reporting.book import Book, Tested
-from pipelines.reporting.language.language import Language
+from pipelines.reporting.language.language import Language, message
 from pipelines.reporting.language.recorded import recorded
 from pipelines.reporting.tables import INTERVAL, Cell, Table
 from pipelines.reporting.texts import plain, sentence_case, text_of
@@ -66,7 +66,7 @@ class Words:
         shown = Markup(sentence_case(str(name))) if not str(name).startswith("<") else name
         if not self.book.several:
             return shown
-        return Markup("{}: {}").format(shown, self.foreign(part.study.evaluation.title, 80))
+        return self("{finding}: {study}", finding=shown, study=self.foreign(part.study.evaluation.title, 80))
 
     # Numbers -------------------------------------------------------------------------------------------------------
 
@@ -154,14 +154,20 @@ class Words:
         """A wait: one decimal below 100 minutes."""
         return self.number(estimate, minutes_digits(estimate))
 
-    def change(self, estimate: Estimate | None, digits: int = 1, less: str = "shorter", more: str = "longer") -> Markup:
-        """A difference in words with its sign: ``33.6 shorter``; ``less`` and ``more`` are messages too."""
+    def change(
+        self,
+        estimate: Estimate | None,
+        digits: int = 1,
+        less: str = message("{size} shorter"),
+        more: str = message("{size} longer"),
+    ) -> Markup:
+        """A difference in words with its sign: ``33.6 shorter``; ``less`` and ``more`` are messages with a ``{size}``."""
         if estimate is None or estimate.value is None:
             return NO_VALUE
         if round(estimate.value, digits) == 0:
             return self("no change")
         size = self.value(estimate, "value", form="magnitude", digits=digits)
-        return self("{size} {direction}", size=size, direction=self(less if estimate.value < 0 else more))
+        return self(less if estimate.value < 0 else more, size=size)
 
     # Cells ---------------------------------------------------------------------------------------------------------
 

@@ -57,7 +57,11 @@ def _explained(study: Study, words: Words) -> Answer | None:
         return Answer(words("Measured: {chapter}.", chapter=chapter))
     pictured = (film for each in study.tested for film in each.result.examples.films)
     if any(film.map_picture or film.map_layer for film in pictured):
-        return part(words("Maps are shown with {films}.", films=link(words, "films", words("the films"))))
+        return part(
+            words(
+                "Maps are shown beside the films: {chapter}.", chapter=link(words, "films", words("Films to look at"))
+            )
+        )
     return None
 
 
@@ -113,7 +117,7 @@ def _auroc(study: Study, words: Words) -> Answer | None:
 
 
 def _of(each: Tested, shown: Markup, words: Words) -> Markup:
-    return Markup("{}: {}").format(words.finding(each), shown)
+    return words("{finding}: {value}", finding=words.finding(each), value=shown)
 
 
 def _number(each: Tested, words: Words) -> Markup:

@@ -9,6 +9,7 @@ from pipelines.reporting.book import Tested
 from pipelines.reporting.charts.effort import WAYS, ways
 from pipelines.reporting.charts.rule_out import filing, share_digits
 from pipelines.reporting.charts.waiting import CLASSES, Waits
+from pipelines.reporting.language.language import message
 from pipelines.reporting.printing import Words, minutes_digits
 from pipelines.reporting.tables import Cell, Column, Table
 from pipelines.statistics.estimates import Estimate
@@ -87,7 +88,8 @@ def effort_table(effort: Effort, part: Tested, words: Words) -> Table:
     for name, spent in ways(effort):
         gap = getattr(effort.difference, name, None)
         bounds = words.bounds(gap, 1) if gap else Markup("")
-        change = _cell(gap, words.change(gap, 1, "less", "more"), bounds) if gap else Cell(Markup("–"))
+        less, more = message("{size} less"), message("{size} more")
+        change = _cell(gap, words.change(gap, 1, less, more), bounds) if gap else Cell(Markup("–"))
         rows.append(
             (words.text_cell(words(WAYS[name])), _cell(spent, words.number(spent, 1), words.bounds(spent, 1)), change)
         )

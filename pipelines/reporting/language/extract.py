@@ -35,7 +35,7 @@ Key = tuple[str | None, str | tuple[str, ...]]
 def messages() -> Iterator[tuple[Key, str]]:
     """Every message of the report with the file that has it, sorted by file; recorded sentences last."""
     for path in sorted(REPORTING.rglob("*.py")):
-        if path.name not in _OLD_PAGES:
+        if path.relative_to(REPORTING).as_posix() not in _OLD_PAGES:
             for text in python_messages(path.read_text(encoding="utf-8")):
                 yield (None, text), path.relative_to(REPORTING).as_posix()
     for path in sorted((REPORTING / "templates" / "report").glob("*.j2")):
