@@ -142,7 +142,7 @@ class Words:
         high = self.value(estimate, "high", form=form, digits=digits, factor=factor)
         if estimate.low < 0:
             return self("{low} to {high}", low=low, high=high)
-        return Markup("{}–{}").format(low, high)
+        return Markup('<span class="range">{}–{}</span>').format(low, high)
 
     def _interval(self, estimate: Estimate, form: Form, digits: int, factor: float | None = None) -> Markup:
         if estimate.low is None or estimate.high is None:
@@ -161,7 +161,7 @@ class Words:
         less: str = message("{size} shorter"),
         more: str = message("{size} longer"),
     ) -> Markup:
-        """A difference in words with its sign: ``33.6 shorter``; ``less`` and ``more`` are messages with a ``{size}``."""
+        """A difference in words with its sign: ``33.6 shorter``; ``less`` and ``more`` are messages with ``{size}``."""
         if estimate is None or estimate.value is None:
             return NO_VALUE
         if round(estimate.value, digits) == 0:

@@ -57,11 +57,8 @@ def _explained(study: Study, words: Words) -> Answer | None:
         return Answer(words("Measured: {chapter}.", chapter=chapter))
     pictured = (film for each in study.tested for film in each.result.examples.films)
     if any(film.map_picture or film.map_layer for film in pictured):
-        return part(
-            words(
-                "Maps are shown beside the films: {chapter}.", chapter=link(words, "films", words("Films to look at"))
-            )
-        )
+        chapter = link(words, "films", words("Films to look at"))
+        return part(words("Maps are shown beside the films: {chapter}.", chapter=chapter))
     return None
 
 

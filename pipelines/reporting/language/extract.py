@@ -5,6 +5,7 @@ messages are added without a translation, vanished ones are removed, and transla
 """
 
 import argparse
+import ast
 import io
 import re
 import sys
@@ -13,7 +14,6 @@ from pathlib import Path
 from typing import Final
 
 from babel.messages.catalog import Catalog, Message
-from babel.messages.extract import extract_python
 from babel.messages.pofile import read_po, write_po
 from jinja2.ext import babel_extract
 
@@ -46,9 +46,19 @@ def messages() -> Iterator[tuple[Key, str]]:
 
 
 def python_messages(code: str) -> Iterator[str | tuple[str, ...]]:
-    """Messages in Python code, in order."""
-    found = extract_python(io.BytesIO(code.encode()), dict.fromkeys(KEYWORDS), (), {"encoding": "utf-8"})
-    return _chosen((str(function), texts) for _, function, texts, _ in found)
+    """Messages in Python code, in order; also those inside the arguments of others, which Babel's own reader skips."""
+    calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+    calls.sort(key=lambda call: (call.func.end_lineno or 0, call.func.end_col_offset or 0))
+    named = ((_name(call.func), tuple(map(_literal, call.args))) for call in calls)
+    return _chosen((name, texts) for name, texts in named if name in KEYWORDS)
+
+
+def _name(function: ast.expr) -> str:
+    return str(getattr(function, "attr", None) or getattr(function, "id", ""))
+
+
+def _literal(argument: ast.expr) -> object:
+    return argument.value if isinstance(argument, ast.Constant) else None
 
 
 def template_messages(template: str) -> Iterator[str | tuple[str, ...]]:
