@@ -129,6 +129,10 @@ def test_the_page_counts_what_the_rows_say(study):
     assert tally[0] > 10 < tally[2]
 
 
+WEIGHTS = {"none": True, "imagenet": True, "lite0": False, "weights.safetensors": False}
+"""Where weights start from, and whether the name alone says it."""
+
+
 @pytest.mark.parametrize(
     ("item", "parts"),
     [
@@ -137,8 +141,6 @@ def test_the_page_counts_what_the_rows_say(study):
         (14, {"data_sets": None}),
         (22, {"model": None}),
         (23, {"model": None}),
-        (24, {"model": None}),
-        (25, {"model": None}),
         (26, {"model": None}),
         (27, {"model": None}),
         (28, {"findings": ()}),
@@ -154,6 +156,18 @@ def test_an_item_is_in_the_record_only_while_the_record_holds_its_fact(study, it
     assert before is not None
     assert before.whole or item == 22
     assert after is None or not after.whole
+
+
+def test_a_name_of_weights_or_three_settings_are_not_all_that_an_item_asks_for(study):
+    model = study.evaluation.model
+    found = {name: asked(changed(study, model=model.model_copy(update={"pretrained": name}))) for name in WEIGHTS}
+    assert {name: each[24].whole for name, each in found.items()} == WEIGHTS
+    assert not asked(study)[25].whole, "neither optimiser nor loss is in the record"
+    assert asked(study)[25].text
+    cohort = study.evaluation.cohort
+    unknown = cohort.model_copy(update={"reference_standards": {"unknown": 3, "report": 2}})
+    assert asked(study)[14].whole
+    assert not asked(changed(study, cohort=unknown))[14].whole, "how the truth of 3 films is known is not told"
 
 
 def test_partitions_are_disjoint_only_where_every_patient_is_known_and_the_training_films_are_those(study):

@@ -124,11 +124,20 @@ def test_columns_without_two_groups_say_so(made):
 def test_without_a_threshold_the_auroc_alone_is_compared():
     _, done = made_of(COHORT, ("site",), threshold=None)
     assert "the AUROC alone is compared" in done.body
-    row = cells(table(done, "Site: accuracy"))["all films"]
-    assert row["sensitivity"].text == "–"
+    rows = cells(table(done, "Site: accuracy"))
+    row = rows["all films"]
+    assert not {"sensitivity", "specificity", "flagged"} & set(row), "no column of a threshold that is not there"
+    assert "too few films" not in {cell.text for cell in rows["Hue"].values()}
     assert row["auroc"].value == pytest.approx(roc_auc_score(COHORT["tb"], COHORT["p_tb"]))
     assert {row[1].text for row in table(done, "Site: each group").rows} == {"AUROC"}
     assert ">Sensitivity<" not in svg_with(done, "Hue")
+
+
+def test_a_number_that_more_films_would_not_give_is_not_called_too_few_films():
+    cohort = COHORT.assign(p_tb=10 * COHORT["p_tb"])  # no probabilities
+    row = cells(table(made_of(cohort, ("site",), threshold=10 * THRESHOLD)[1], "Site: accuracy"))["Hue"]
+    assert row["observed_expected"].text == "– (the scores are not probabilities)"
+    assert row["sensitivity"].value == pytest.approx(0.45)
 
 
 def test_one_class_and_no_groups_leave_the_page_whole():

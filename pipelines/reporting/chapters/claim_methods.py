@@ -110,7 +110,8 @@ def _reference(study: Study, words: Words) -> Answer | None:
     labels = [words.recorded(each.labels) for each in sets if each.labels]
     kinds = said(study.evaluation.cohort.reference_standards)
     if labels:
-        return Answer(words("Labels: {how}.", how=words.language.listing(labels)), whole=len(labels) == len(sets))
+        whole = len(labels) == len(sets) and not study.evaluation.cohort.reference_standards.get("unknown")
+        return Answer(words("Labels: {how}.", how=words.language.listing(labels)), whole=whole)
     return part(words("Reference standard: {kinds}.", kinds=names(words, kinds))) if kinds else None
 
 
@@ -189,7 +190,8 @@ def _start(study: Study, words: Words) -> Answer | None:
     if model.training.seed is None:
         return part(text)
     seed = words.count(model.training, "seed")
-    return Answer(text + " " + words("Seed of the random numbers: {seed}.", seed=seed))
+    text += " " + words("Seed of the random numbers: {seed}.", seed=seed)
+    return Answer(text, whole=model.pretrained in ("none", "imagenet"))  # what other weights learned from is not told
 
 
 def _training(study: Study, words: Words) -> Answer | None:
@@ -204,7 +206,7 @@ def _training(study: Study, words: Words) -> Answer | None:
         rate=words.value(steps, "learning_rate", form="significant", digits=3),
         card=_card(words),
     )
-    return Answer(text, whole=steps.augmentation is not None)
+    return part(text)  # optimiser, loss and the count of models tried are not in the record
 
 
 def _final(study: Study, words: Words) -> Answer | None:

@@ -38,10 +38,8 @@ OTHER_METRICS: Final[Mapping[Metric, str]] = {
     "flagged": message("Share flagged"),
     "observed_expected": message("Observed over expected"),
 }
-
-
-LONG: Final = 12
-"""Rows from which a table of comparisons is folded: those that are shown stand at the head of the section."""
+NOT_FOR_SIZE: Final = frozenset({"the scores are not probabilities", "the scores of these films sum to 0"})
+"""Why a group has no number, where more films would not give it one."""
 
 
 def overall_estimates(result: FindingResult) -> dict[Shown, Estimate | None]:
@@ -95,7 +93,7 @@ def _columns(heads: dict[str, Markup]) -> tuple[Column, ...]:
 
 
 def groups_table(key: str, part: Tested, column: SubgroupColumn, rows: list[Row], words: Words) -> Table:
-    """Every group with its counts; the first row is all films."""
+    """Every group with its counts; the first row is all films. Rates of a threshold that is not there have no column."""
     place = column.column in PLACES
     heads: dict[str, Markup] = {
         "group": words("group"),
@@ -103,21 +101,24 @@ def groups_table(key: str, part: Tested, column: SubgroupColumn, rows: list[Row]
         "patients": words("Patients"),
         "positives": words("With the finding"),
     }
-    heads |= {metric: _metric(metric, words) for metric in METRICS}
+    overall, flagged = overall_estimates(part.result), _flagged(part.result)
+    given = tuple(metric for metric in METRICS if overall[metric] is not None)
+    heads |= {metric: _metric(metric, words) for metric in given}
     if place:
-        heads |= {name: _metric(name, words) for name in ("flagged", "observed_expected")}
-    overall = overall_estimates(part.result)
+        heads |= {"flagged": _metric("flagged", words)} if flagged else {}
+        heads["observed_expected"] = _metric("observed_expected", words)
     first = (
         words.text_cell(words("all films")),
         *(words.count_cell(part.result, field) for field in ("n", "patients", "positives")),
-        *(_estimate_cell(metric, overall[metric], words) for metric in METRICS),
-        *((_estimate_cell("flagged", _flagged(part.result), words), Cell(NO_VALUE)) if place else ()),
+        *(_estimate_cell(metric, overall[metric], words) for metric in given),
+        *((_estimate_cell("flagged", flagged, words),) if place and flagged else ()),
+        *((Cell(NO_VALUE),) if place else ()),
     )
     body = tuple(
         (
             words.text_cell(row.label),
             *(words.count_cell(row.group, field) for field in ("n", "patients", "positives")),
-            *(_estimate_cell(metric, row.group.metric(metric), words) for metric in METRICS),
+            *(_estimate_cell(metric, row.group.metric(metric), words) for metric in given),
             *(_estimate_cell(name, row.group.metric(name), words) for name in OTHER_METRICS if name in heads),
         )
         for row in rows
@@ -129,6 +130,7 @@ def groups_table(key: str, part: Tested, column: SubgroupColumn, rows: list[Row]
         _columns(heads),
         (first, *body),
         note if place else None,
+        folded=True,
     )
 
 
@@ -140,7 +142,8 @@ def _estimate_cell(metric: Metric, estimate: Estimate | None, words: Words) -> C
     if estimate is None:
         return Cell(NO_VALUE)
     if estimate.value is None:
-        why = Markup('{}<span class="ci">{}</span>').format(words("too few films"), words.recorded(estimate.why))
+        head = NO_VALUE if estimate.why in NOT_FOR_SIZE else words("too few films")
+        why = Markup('{}<span class="ci">{}</span>').format(head, words.recorded(estimate.why))
         return Cell(why, None, n=estimate.n)
     return words.number_cell(estimate) if metric in ("auroc", "observed_expected") else words.percent_cell(estimate)
 
@@ -157,7 +160,7 @@ def gaps_table(key: str, title: Markup, column: SubgroupColumn, gaps: list[Gap],
         for gap in gaps
     )
     caption = words("{column}: each group against the others", column=title)
-    return Table(key, caption, _columns(heads), rows, folded=len(rows) >= LONG)
+    return Table(key, caption, _columns(heads), rows, folded=True)
 
 
 def shown_table(part: Tested, gaps: list[tuple[SubgroupColumn, Gap]], words: Words) -> Table:
