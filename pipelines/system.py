@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -18,7 +18,7 @@ def replacing(path: Path, *, durable: bool = False, sole_writer: bool = False) -
             own.
 
     Raises:
-        OSError: the block's own, with the name of the file, which a full disk does not say by itself.
+        OSError: the block's own, with the name of the file: a full disk says none, other errors say the hidden one.
     """
     owner = "" if sole_writer else f".{os.getpid()}"
     temporary = path.with_name(f".{path.name}{owner}.tmp")
@@ -29,11 +29,12 @@ def replacing(path: Path, *, durable: bool = False, sole_writer: bool = False) -
                 os.fsync(stream.fileno())
         temporary.replace(path)
     except OSError as error:
-        if error.filename is None:
-            error.filename = str(path)
+        if error.filename in (None, temporary, str(temporary)):
+            error.filename, error.filename2 = str(path), None
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # an error of its own would hide the first one
+            temporary.unlink()
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -25,6 +25,7 @@ from pipelines.assessment.room import (
     theory_record,
 )
 from pipelines.errors import EvaluationError
+from pipelines.evaluation.files import first_problem
 from pipelines.evaluation.joining import Joined, Scored, scored_films
 from pipelines.evaluation.patients import clusters_of
 from pipelines.evaluation.records import Evaluation, FindingResult, OperatingResult
@@ -163,6 +164,4 @@ def read_reading_time(folder: Path) -> ReadingTime | None:
     try:
         return ReadingTime.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise EvaluationError(f"{path}: not a valid {READING_TIME_SCHEMA}: {where}: {first['msg']}.") from error
+        raise EvaluationError(f"{path}: not a valid {READING_TIME_SCHEMA}: {first_problem(error)}.") from error

@@ -42,6 +42,8 @@ def report(
 
     `cxr report --compare evaluation-old evaluation-new --out versions.html`
     """
+    from pipelines.reporting.language.language import language
+    from pipelines.reporting.outputs import check_outputs
     from pipelines.reporting.page import write_book
 
     languages = tuple(code for given in lang or ["en"] for code in given.split(","))
@@ -49,6 +51,9 @@ def report(
         raise ConfigError(f"--pdf: found with --out {out.name}, expected a page (.html) to print beside.")
     command = _command(evaluations, out, languages, pdf=pdf, compare=compare, manifest=manifest)
     written = [out, *([out.with_suffix(".pdf")] if pdf else [])]
+    check_outputs(written)
+    for code in languages:
+        language(code)
     book = _book(evaluations, command, compare=compare, manifest=manifest)
     for path in written:
         write_book(book, path, languages)
@@ -63,6 +68,9 @@ def _book(folders: Sequence[Path], command: str, *, compare: bool, manifest: Pat
 
     if manifest is not None and not compare:
         raise ConfigError("--manifest: found without --compare, expected both.")
+    for place, folder in enumerate(folders):
+        if folder.resolve() in (other.resolve() for other in folders[:place]):
+            raise ConfigError(f"{folder}: found twice, expected every folder once.")
     if compare:
         if len(folders) != 2:
             raise ConfigError(f"--compare: found {len(folders)} folders, expected two, the older first.")

@@ -126,9 +126,17 @@ def read_evaluation(folder: Path) -> Evaluation:
     try:
         return Evaluation.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise EvaluationError(f"{path}: not a valid {EVALUATION_SCHEMA}: {where}: {first['msg']}.") from error
+        raise EvaluationError(f"{path}: not a valid {EVALUATION_SCHEMA}: {first_problem(error)}.") from error
+
+
+def first_problem(error: ValidationError) -> str:
+    """Where a file first breaks its schema, what was found and what was expected: the end of a sentence."""
+    first = error.errors()[0]
+    if first["loc"] == ("schema",):
+        found = ascii(first["input"])[:80]
+        return f"schema: found {found}; it was written by another version of this program: make it again"
+    where = ".".join(map(str, first["loc"])) or "the file"
+    return f"{ascii(where)[1:-1][:200]}: {first['msg']}"
 
 
 def pictures_of(table: PredictionsTable) -> Path | None:

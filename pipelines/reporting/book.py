@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pipelines.assessment.proxies import read_reading_time
 from pipelines.assessment.reading_records import FindingReadingTime, ReadingTime
 from pipelines.evaluation.comparison.records import Comparison
-from pipelines.evaluation.files import read_evaluation
+from pipelines.evaluation.files import EVALUATION_FILE, read_evaluation
 from pipelines.evaluation.records import Evaluation, FindingResult
 
 EVALUATION: Final = "evaluation"
@@ -136,9 +136,11 @@ def open_book(folders: Sequence[Path], command: str | None = None) -> Book:
     Raises:
         EvaluationError: no evaluation in a folder, or a file that breaks its schema.
     """
+    # The file itself may be named: what lies beside it belongs to it.
+    homes = [folder.parent if folder.name == EVALUATION_FILE and folder.is_file() else folder for folder in folders]
     studies = tuple(
         Study(place, folder, read_evaluation(folder), read_reading_time(folder))
-        for place, folder in enumerate(folders, 1)
+        for place, folder in enumerate(homes, 1)
     )
     return make_book(studies, command)
 

@@ -12,7 +12,7 @@ from pipelines.assessment.versus import compare_sources
 from pipelines.errors import EvaluationError, ReportError
 from pipelines.evaluation.comparison.files import COMPARISON_FILE
 from pipelines.evaluation.comparison.records import COMPARISON_SCHEMA, Comparison
-from pipelines.evaluation.files import EVALUATION_FILE, read_evaluation
+from pipelines.evaluation.files import EVALUATION_FILE, first_problem, read_evaluation
 from pipelines.evaluation.options import Options
 from pipelines.evaluation.records import Evaluation
 from pipelines.manifest import manifest_digest, read_manifest
@@ -73,15 +73,13 @@ def open_comparison(folder: Path, command: str | None = None) -> Book:
     try:
         found = Comparison.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise EvaluationError(f"{path}: not a valid {COMPARISON_SCHEMA}: {where}: {first['msg']}.") from error
+        raise EvaluationError(f"{path}: not a valid {COMPARISON_SCHEMA}: {first_problem(error)}.") from error
     return make_comparison_book(found, command)
 
 
 def holds_comparison(folder: Path) -> bool:
-    """Whether a folder was written by ``cxr compare``."""
-    return (folder / COMPARISON_FILE).is_file()
+    """Whether a folder was written by ``cxr compare``, or is its file."""
+    return (folder / COMPARISON_FILE).is_file() or (folder.name == COMPARISON_FILE and folder.is_file())
 
 
 def _side(folder: Path) -> _Side:

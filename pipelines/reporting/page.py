@@ -9,7 +9,6 @@ from typing import Final
 
 from markupsafe import Markup
 
-from pipelines.errors import ConfigError
 from pipelines.reporting.book import Book, open_book
 from pipelines.reporting.chapters import (
     accuracy,
@@ -31,6 +30,7 @@ from pipelines.reporting.charts.style import FONT
 from pipelines.reporting.fonts import font_faces
 from pipelines.reporting.language.language import Language, language
 from pipelines.reporting.manuscript import markdown, tables_json
+from pipelines.reporting.outputs import check_outputs
 from pipelines.reporting.pdf import print_pdf
 from pipelines.reporting.printing import Words
 from pipelines.reporting.texts import plain, text_of
@@ -42,8 +42,6 @@ CHAPTERS: Final[tuple[Callable[[Book, Words], Chapter], ...]] = (
 )
 """The chapters of evaluations, in the order in which they are read."""
 COMPARISON_CHAPTERS: Final = (comparison.chapter,)
-FORMS: Final = (".html", ".pdf", ".md", ".json")
-"""Forms of a report by the ending of its file."""
 
 
 @dataclass(frozen=True)
@@ -71,15 +69,15 @@ def write_report(
     Raises:
         EvaluationError: no evaluation in a folder, or a file that breaks its schema.
         ConfigError: a language, or a form of file, that is not known.
+        ReportError: a file that cannot be written there, or a page that could not be printed.
     """
     write_book(open_book(evaluations, command), out, languages)
 
 
 def write_book(book: Book, out: Path, languages: Sequence[str]) -> None:
     """The same from files already read; see `write_report`."""
+    check_outputs([out])
     form = out.suffix.lower()
-    if form not in FORMS:
-        raise ConfigError(f"{out}: a report is written as {', '.join(FORMS)}; found {form or 'no ending'!r}.")
     chosen = [language(code) for code in dict.fromkeys(languages)]
     out.parent.mkdir(parents=True, exist_ok=True)
     if form in (".md", ".json"):

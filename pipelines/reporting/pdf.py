@@ -22,6 +22,8 @@ BROWSER_VARIABLE: Final = "CXR_BROWSER"
 """Environment variable that names the browser, for machines where it has an unusual name or place."""
 SECONDS: Final = 180.0
 """More than a page of 10 MB takes on a slow laptop; a browser that needs longer hangs."""
+_LAST: Final = 100_000
+"""Bytes of a browser's complaints that are read, from the end."""
 _COMMANDS: Final = (
     "chromium",
     "chromium-browser",
@@ -140,37 +142,39 @@ def _command(program: Path, html: Path, out: Path, profile: Path) -> list[str]:
 
 def _run(command: list[str], seconds: float, program: Path) -> str:
     """Run the browser to its end; return what it complained of last, as the end of a sentence."""
-    try:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            start_new_session=True,  # so that its helpers can be ended with it
-        )
-    except OSError as error:
-        raise ReportError(f"{program.name} could not be started: {error.strerror}.") from error
-    try:
-        _, complaints = process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired as error:
-        raise ReportError(f"{program.name} did not print the page within {seconds:g} seconds and was ended.") from error
-    finally:
-        _end(process)
+    # A file and not a pipe: a helper that outlives a crashed browser would keep a pipe open.
+    with tempfile.TemporaryFile() as complaints:
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=complaints,
+                start_new_session=True,  # so that its helpers can be ended with it
+            )
+        except OSError as error:
+            raise ReportError(f"{program.name} could not be started: {error.strerror}.") from error
+        try:
+            process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired as error:
+            said = f"{program.name} did not print the page within {seconds:g} seconds and was ended."
+            raise ReportError(said) from error
+        finally:
+            _end(process)
+        complaints.seek(max(0, complaints.seek(0, os.SEEK_END) - _LAST))
+        said = complaints.read().decode(errors="replace")
     status = "" if process.returncode == 0 else f" (it ended with status {process.returncode})"
-    lines = [line for line in complaints.decode(errors="replace").splitlines() if ":FATAL:" in line]
+    lines = [line for line in said.splitlines() if ":FATAL:" in line]
     return status + (f": {plain(lines[-1].partition('] ')[2], 200)}" if lines else "")
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """End the browser and what it started; does nothing where it has ended by itself."""
-    if process.poll() is None:
-        if hasattr(os, "killpg"):
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-        process.kill()
-        process.wait()
-    if process.stderr is not None:
-        process.stderr.close()
+    """End the browser and what it started, which may live on where the browser itself has ended."""
+    if hasattr(os, "killpg"):
+        with suppress(ProcessLookupError, PermissionError):  # macOS says the latter of processes that have ended
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.wait()
 
 
 def _whole(pdf: Path) -> bool:
