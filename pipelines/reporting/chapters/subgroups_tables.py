@@ -11,7 +11,7 @@ from pipelines.reporting.book import Tested
 from pipelines.reporting.charts.forest import METRICS, Row, Shown
 from pipelines.reporting.language.language import message
 from pipelines.reporting.printing import NO_VALUE, Words
-from pipelines.reporting.tables import Cell, Column, Table
+from pipelines.reporting.tables import Cell, Table, headed
 from pipelines.statistics.estimates import Estimate
 
 COLUMNS: Final[Mapping[str, str]] = {
@@ -88,12 +88,8 @@ def _metric(name: Metric, words: Words) -> Markup:
 # Tables ----------------------------------------------------------------------------------------------------------
 
 
-def _columns(heads: dict[str, Markup]) -> tuple[Column, ...]:
-    return tuple(Column(key, head) for key, head in heads.items())
-
-
 def groups_table(key: str, part: Tested, column: SubgroupColumn, rows: list[Row], words: Words) -> Table:
-    """Every group with its counts; the first row is all films. Rates of a threshold that is not there have no column."""
+    """Every group with its counts; the first row is all films. Without a threshold its rates have no column."""
     place = column.column in PLACES
     heads: dict[str, Markup] = {
         "group": words("group"),
@@ -127,7 +123,7 @@ def groups_table(key: str, part: Tested, column: SubgroupColumn, rows: list[Row]
     return Table(
         key,
         words("{column}: accuracy in every group, with intervals", column=column_name(column, words)),
-        _columns(heads),
+        headed(heads),
         (first, *body),
         note if place else None,
         folded=True,
@@ -160,7 +156,7 @@ def gaps_table(key: str, title: Markup, column: SubgroupColumn, gaps: list[Gap],
         for gap in gaps
     )
     caption = words("{column}: each group against the others", column=title)
-    return Table(key, caption, _columns(heads), rows, folded=True)
+    return Table(key, caption, headed(heads), rows, folded=True)
 
 
 def shown_table(part: Tested, gaps: list[tuple[SubgroupColumn, Gap]], words: Words) -> Table:
@@ -179,7 +175,7 @@ def shown_table(part: Tested, gaps: list[tuple[SubgroupColumn, Gap]], words: Wor
     del heads["verdict"]
     title = words("Gaps that these films show, after allowing for all comparisons that were made")
     kept = tuple((*row[:verdict], *row[verdict + 1 :]) for row in rows)
-    return Table(f"subgroups-{part.anchor}-shown", title, _columns(heads), kept)
+    return Table(f"subgroups-{part.anchor}-shown", title, headed(heads), kept)
 
 
 def _gap_heads(words: Words) -> dict[str, Markup]:
@@ -258,7 +254,7 @@ def spread_table(part: Tested, spreads: list[tuple[SubgroupColumn, Spread]], wor
     return Table(
         f"subgroups-{part.anchor}-spreads",
         words("How far apart the groups lie"),
-        _columns(heads),
+        headed(heads),
         rows,
         words("Groups with too few films are left out. The intervals allow for having looked at all pairs of groups."),
     )
