@@ -1,5 +1,6 @@
 """A table of a report, once for the page and for the forms that go into a manuscript."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -25,7 +26,7 @@ class Cell:
     def text(self) -> str:
         """As plain text on one line, an interval in parentheses behind its value."""
         shown, _, interval = str(self.html).replace("<br", " <br").partition(INTERVAL)
-        value, beside = text_of(Markup(shown)), text_of(Markup(interval))
+        value, beside = text_of(Markup(shown)), text_of(Markup(interval.replace(INTERVAL, f", {INTERVAL}")))
         return f"{value} ({beside})" if value and beside else value or beside
 
 
@@ -37,6 +38,14 @@ class Column:
     """Stable and English: the name of the column in the JSON form."""
     head: Markup
     align: Literal["left", "right"] = "left"
+
+
+def headed(heads: Mapping[str, Markup]) -> tuple[Column, ...]:
+    """Columns by key from messages: each begins with a capital, but a symbol that begins one (p, adjusted) stays."""
+    return tuple(
+        Column(key, Markup(f"{head[0].upper()}{head[1:]}") if head[:2].isalpha() and len(head) > 1 else head)
+        for key, head in heads.items()
+    )
 
 
 @dataclass(frozen=True)

@@ -73,8 +73,8 @@ def test_the_control_stands_beside_every_auroc(plain_one):
     found = made(plain_one)
     row = cells(found, "control")["Pulmonary tuberculosis"]
     result = plain_one.findings[0]
-    assert row["system"].text.startswith(f"{result.auroc.value:.3f} 95")
-    assert row["control"].text.startswith(f"{result.control.auroc.value:.3f} 95")
+    assert row["system"].text.startswith(f"{result.auroc.value:.3f} (95")
+    assert row["control"].text.startswith(f"{result.control.auroc.value:.3f} (95")
     assert row["difference"].value == pytest.approx(result.auroc.value - result.control.auroc.value)
     assert f"of the control {result.control.auroc.value:.3f}" in str(found.body)
 
@@ -109,8 +109,9 @@ def test_rows_are_systems_and_columns_are_cohorts(plain_one):
     heads, rows = grid(first, other, second)
     assert heads == ["a, split test", "b, split test"]
     assert list(rows) == ["one (m1)", "two (m2)"]
-    assert rows["one (m1)"][0].startswith(f"{plain_one.findings[0].auroc.value:.3f} 95")
-    assert rows["one (m1)"][1].startswith(f"{elsewhere.findings[0].auroc.value:.3f} 95")
+    assert rows["one (m1)"][0].endswith(", 80 films, training films not recorded)")
+    assert rows["one (m1)"][0].startswith(f"{plain_one.findings[0].auroc.value:.3f} (95")
+    assert rows["one (m1)"][1].startswith(f"{elsewhere.findings[0].auroc.value:.3f} (95")
     assert rows["two (m2)"][1] == "not tested"
     assert "80 films" in rows["two (m2)"][0]
 
@@ -218,7 +219,7 @@ def test_data_sets_are_listed_with_terms_and_origin_of_labels(plain_one):
     bad = DataSetFacts(name="b", films=1, url="javascript:alert(1)")
     found = made(plain_one.model_copy(update={"data_sets": (facts, bad)}))
     rows = cells(found, "datasets-s1")
-    first = rows["a A set"]
+    first = rows["a (A set)"]
     assert [first[key].text for key in ("films", "licence", "labels", "shown")] == [
         *("80", "free", "read by two physicians", "no"),
     ]

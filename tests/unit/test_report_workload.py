@@ -1,6 +1,7 @@
 """The chapter on reading time: numbers against closed forms and counts, harm beside gain, and what is absent."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -308,3 +309,14 @@ def test_none_missed_is_not_read_as_none_to_be_missed():
     book = make_book((Study(1, whole.folder, whole.evaluation, without(whole, simulation=None)),))
     text = re.sub(r"<[^>]*>", "", page_text(chapter(book, english(book))))
     assert "None was missed among 50 films with the finding: that does not mean that none would be." in text
+
+
+def test_another_prevalence_than_the_evaluations_is_said_before_the_numbers(made):
+    one = made[0].studies[0]
+    room = one.reading_time.scenario.prevalence
+    for local, warned in ((room, False), (room / 5, True)):
+        other = replace(one, evaluation=one.evaluation.model_copy(update={"local_prevalence": local}))
+        book = make_book((other,))
+        text = page_text(chapter(book, english(book)))
+        assert ("Another prevalence." in text) is warned
+        assert (f">{100 * local:.0f} %</data> of people have it" in text) is warned

@@ -15,6 +15,8 @@ from pipelines.reporting.chapters.accuracy_tables import (
 )
 from pipelines.reporting.chapters.chapter import Chapter
 from pipelines.reporting.chapters.provenance_of_threshold import threshold_origin
+from pipelines.reporting.chapters.trust import verdict
+from pipelines.reporting.chapters.warnings_of import may_be_the_pictures
 from pipelines.reporting.charts.icons import icon_array
 from pipelines.reporting.charts.roc import roc_figure
 from pipelines.reporting.charts.scores import score_figure
@@ -28,6 +30,8 @@ class _Section:
 
     part: Tested
     origin: Markup
+    doubt: Markup | None
+    """What a control that does nearly as well means for these numbers."""
     counts: Table | None
     people: Table | None
     icons: Markup | None
@@ -61,6 +65,7 @@ def _section(part: Tested, words: Words) -> _Section:
     return _Section(
         part=part,
         origin=threshold_origin(point, words),
+        doubt=verdict(part, words) if may_be_the_pictures(result) else None,
         counts=None if point is None else counts_table(part, point, words),
         people=None if icons is None or point is None else people_table(part, point, words),
         icons=icons,

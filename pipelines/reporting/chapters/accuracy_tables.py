@@ -2,9 +2,10 @@
 
 from markupsafe import Markup
 
-from pipelines.evaluation.records import OperatingResult
+from pipelines.evaluation.records import ControlResult, OperatingResult
 from pipelines.reporting.book import Tested
 from pipelines.reporting.chapters.provenance_of_threshold import purpose_of, rule_of, source_of
+from pipelines.reporting.chapters.trust import verdict
 from pipelines.reporting.charts.icons import KINDS, PER_THOUSAND, symbol, thousand_digits
 from pipelines.reporting.printing import Words
 from pipelines.reporting.tables import Cell, Column, Table
@@ -100,6 +101,7 @@ def _prevalence_note(part: Tested, point: OperatingResult, words: Words) -> Mark
 def rates_table(part: Tested, words: Words) -> Table:
     """Every rate with its interval, n and meaning."""
     result, point = part.result, part.result.operating_point
+    control = result.control
     rows = [
         _row(
             words("AUROC"),
@@ -108,6 +110,7 @@ def rates_table(part: Tested, words: Words) -> Table:
             words("chance that a film with the finding scores higher than one without; needs no threshold"),
             words,
         ),
+        *([_control_row(part, control, words)] if control else []),
         _row(
             words("Mean specificity at high sensitivity"),
             words.percent_cell(result.partial_auroc.mean_specificity),
@@ -121,7 +124,8 @@ def rates_table(part: Tested, words: Words) -> Table:
         ),
     ]
     if point is not None:
-        rows = [*_flag_rows(point, words), *_local_rows(point, words), *_other_rows(point, words), *rows]
+        *first, ppv, npv = _flag_rows(point, words)  # what holds at the reader's prevalence stands before them
+        rows = [*first, *_local_rows(point, words), ppv, npv, *_other_rows(point, words), *rows]
     columns = (
         Column("measure", words("Measure")),
         Column("value", words("Value and interval")),
@@ -129,6 +133,12 @@ def rates_table(part: Tested, words: Words) -> Table:
         Column("meaning", words("In words")),
     )
     return Table(f"accuracy-{part.anchor}-rates", words("All rates, with their intervals"), columns, tuple(rows))
+
+
+def _control_row(part: Tested, control: ControlResult, words: Words) -> Row:
+    """The control beside the AUROC, and what it means for it."""
+    label = Markup("{}: {}").format(words("AUROC"), words("shape-free control: sees no anatomy"))
+    return _row(label, words.number_cell(control.auroc), control.auroc, verdict(part, words), words)
 
 
 def _row(label: Markup, value: Cell, estimate: Estimate, meaning: Markup, words: Words) -> Row:
@@ -266,7 +276,7 @@ def fixed_table(part: Tested, words: Words) -> Table:
         "For comparing with other studies, not for use: a threshold fitted to the films it is tested on promises too "
         "much. The intervals allow for the choice."
     )
-    return Table(f"accuracy-{part.anchor}-fixed", title, columns, rows, note)
+    return Table(f"accuracy-{part.anchor}-fixed", title, columns, rows, note, folded=True)
 
 
 def _threshold(threshold: Estimate, words: Words) -> Markup:

@@ -238,6 +238,7 @@ def _shifted_measures(part: Tested, shifted: ShiftedCalibration, words: Words) -
             Column("adjusted", words("Scores adjusted to this prevalence")),
         ),
         rows=tuple((words.text_cell(words(label)), *cells(name)) for name, label in NAMES.items()),
+        folded=True,
     )
 
 
@@ -293,6 +294,7 @@ def _decision_table(part: Tested, curve: DecisionCurve, here: DecisionPoint | No
             "Referrals avoided: how many fewer of 100 films are referred than when everyone is, once every missed case "
             "is paid for at the threshold's rate of exchange. Below 0: flagging costs more than it saves."
         ),
+        folded=True,
     )
 
 

@@ -65,6 +65,7 @@ def _check(study: Study, words: Words) -> Checked:
             Column("record", words("In the record")),
         ),
         tuple(_row(item, found[item.number], words) for item in ITEMS),
+        folded=True,
     )
     return Checked(study, table, whole=whole, in_part=len(found) - whole - left, left=left)
 

@@ -242,7 +242,7 @@ def _systems(result: ComparedFinding, anchor: str, words: Words) -> Table:
         (
             Column("system", words("System")),
             Column("model_id", words("Model")),
-            Column("threshold", words("Threshold"), "right"),
+            Column("threshold", words("Threshold")),
             Column("scored", words("Films scored"), "right"),
             Column("without_score", words("Without a score"), "right"),
             Column("not_common", words("Scored, but not by the others"), "right"),

@@ -195,6 +195,7 @@ def _listed_table(part: Tested, words: Words, films: list[tuple[int, Example]], 
         columns,
         tuple(tuple(_listed_row(part, words, place, film, pictures)) for place, film in films),
         _flagged_from(words, part.result.examples),
+        folded=True,
     )
 
 

@@ -142,7 +142,7 @@ def _group_tables(study: Study, words: Words) -> Iterator[Table]:
             for group in groups[:GROUPS]
         )
         note = _cut_note(len(groups), words)
-        yield Table(f"flow-s{study.place}-{field.replace('_', '-')}", title, columns, rows, note)
+        yield Table(f"flow-s{study.place}-{field.replace('_', '-')}", title, columns, rows, note, folded=len(rows) < 2)
 
 
 def _group_name(group: FlowGroup, names: str, words: Words) -> Markup:

@@ -18,11 +18,11 @@ Fact = tuple[str, Markup, Markup]
 """A stable name, what it is, and the fact."""
 
 
-def facts_table(key: str, title: Markup, facts: Iterator[Fact], words: Words) -> Table | None:
+def facts_table(key: str, title: Markup, facts: Iterator[Fact], words: Words, *, folded: bool = False) -> Table | None:
     """Facts as a table of two columns; None where there are none."""
     rows = tuple((words.text_cell(head), words.text_cell(fact)) for _, head, fact in facts)
     columns = (Column("fact", words("What")), Column("value", words("In the record")))
-    return Table(key, title, columns, rows) if rows else None
+    return Table(key, title, columns, rows, folded=folded) if rows else None
 
 
 def card_table(study: Study, words: Words) -> Table | None:
@@ -39,7 +39,7 @@ def training_table(study: Study, words: Words) -> Table | None:
     if model is None:
         return None
     facts = _training(model.training, words)
-    return facts_table(f"provenance-s{study.place}-training", words("How it was trained"), facts, words)
+    return facts_table(f"provenance-s{study.place}-training", words("How it was trained"), facts, words, folded=True)
 
 
 def prediction_table(study: Study, words: Words) -> Table | None:
@@ -48,7 +48,7 @@ def prediction_table(study: Study, words: Words) -> Table | None:
     if model is None:
         return None
     facts = _prediction(model.prediction, words)
-    return facts_table(f"provenance-s{study.place}-run", words("How the scores were made"), facts, words)
+    return facts_table(f"provenance-s{study.place}-run", words("How the scores were made"), facts, words, folded=True)
 
 
 def _facts(model: ModelFacts, words: Words) -> Iterator[Fact]:

@@ -73,7 +73,9 @@ def _origin(study: Study, words: Words) -> Origin:
     assert files is not None, "versions of the software are always there"
     options = None
     if source.options is not None:
-        options = facts_table(f"{key}-options", words("What was asked for"), _options(source.options, words), words)
+        options = facts_table(
+            f"{key}-options", words("What was asked for"), _options(source.options, words), words, folded=True
+        )
     notes = [*evaluation.notes, *(note for each in study.tested for note in each.result.notes)]
     return Origin(
         study=study,

@@ -228,7 +228,7 @@ def _difference_cell(metric: Metric, gap: Estimate, words: Words) -> Cell:
 
 def _p_cell(gap: Gap, words: Words) -> Cell:
     if gap.p_adjusted is not None and gap.p_adjusted < 0.001:
-        return Cell(words("less than 0.001"), gap.p_adjusted)
+        return Cell(words("below 0.001"), gap.p_adjusted)
     return Cell(words.value(gap, "p_adjusted", form="decimal", digits=3), gap.p_adjusted)
 
 

@@ -9,7 +9,7 @@ from pipelines.evaluation.records import Cohort, FindingResult, OperatingResult
 from pipelines.reporting.book import Book, Study, Tested
 from pipelines.reporting.chapters.chapter import Chapter
 from pipelines.reporting.chapters.flow import known_name
-from pipelines.reporting.chapters.warnings_of import warnings_of
+from pipelines.reporting.chapters.warnings_of import may_be_the_pictures, warnings_of
 from pipelines.reporting.language.language import message
 from pipelines.reporting.printing import Words
 from pipelines.reporting.tables import Cell, Column, Table
@@ -39,6 +39,8 @@ class _Profile:
 class _Card:
     part: Tested
     profile: _Profile
+    doubted: bool
+    """A control that sees no anatomy does nearly as well."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,13 @@ def _block(study: Study, words: Words) -> _Block:
         study=study,
         facts=_facts(study, words),
         warnings=warnings_of(study, words),
-        cards=tuple(_Card(part, profile_of(part, words)) for part in study.tested) if few else (),
+        cards=tuple(_card(part, words) for part in study.tested) if few else (),
         table=None if few else _table(study, words),
     )
+
+
+def _card(part: Tested, words: Words) -> _Card:
+    return _Card(part, profile_of(part, words), may_be_the_pictures(part.result))
 
 
 # What was tested, on whom -----------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from pipelines.evaluation.control import STRONG_CONTROL
 from pipelines.reporting.book import Book, Study, Tested
 from pipelines.reporting.chapters.chapter import Chapter
 from pipelines.reporting.chapters.trust_matrix import Matrix, matrices, place_of
+from pipelines.reporting.chapters.warnings_of import may_be_the_pictures
 from pipelines.reporting.charts.control import control_figure
 from pipelines.reporting.language.language import message
 from pipelines.reporting.printing import NO_VALUE, Words
@@ -98,6 +99,7 @@ def chapter(book: Book, words: Words) -> Chapter:
     """The control, the cohorts, the leakage check, the origin of films and labels, and what to know."""
     grids: tuple[Matrix, ...] = matrices(book, words)
     controls = _controls(book, words)
+    doubted = [part for part in book.tested if may_be_the_pictures(part.result)]
     origins = [_origins(study, words) for study in book.studies]
     return Chapter(
         key="trust",
@@ -106,6 +108,7 @@ def chapter(book: Book, words: Words) -> Chapter:
             "trust.html.j2",
             figure=control_figure(book.tested, words) if book.tested else None,
             controls=controls,
+            doubts=tuple((words.heading(part), verdict(part, words)) for part in doubted),
             described=next((part.result.control for part in book.tested if part.result.control is not None), None),
             uncontrolled=[part for part in book.tested if part.result.control is None],
             matrices=grids,

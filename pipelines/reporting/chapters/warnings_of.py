@@ -18,7 +18,8 @@ _SEEN: Final = ("train", "val")
 
 def warnings_of(study: Study, words: Words) -> tuple[Markup, ...]:
     """Sentences, the gravest first."""
-    return (*_of_films(study, words), *_of_findings(study.tested, words))
+    shortcuts = (said for part in study.tested for said in _control(part.result, name_of(part, words), words))
+    return (*_of_films(study, words), *shortcuts, *_of_labels(study, words), *_of_findings(study.tested, words))
 
 
 def _of_films(study: Study, words: Words) -> Iterator[Markup]:
@@ -34,7 +35,11 @@ def _of_films(study: Study, words: Words) -> Iterator[Markup]:
         )
     yield from _seen(study, words)
     yield from _met(study, words)
-    if standards.get("report"):
+
+
+def _of_labels(study: Study, words: Words) -> Iterator[Markup]:
+    cohort, total = study.evaluation.cohort, words.count(study.evaluation.films, "joined")
+    if cohort.reference_standards.get("report"):
         yield words(
             "<strong>Labels from radiology reports:</strong> {n} of {total} films. Such labels are sometimes wrong: "
             "the numbers measure agreement with reports, not with disease.",
@@ -89,8 +94,6 @@ def _met(study: Study, words: Words) -> Iterator[Markup]:
 
 def _of_findings(parts: Sequence[Tested], words: Words) -> Iterator[Markup]:
     """Each warning once, with the findings that it is about."""
-    for part in parts:
-        yield from _control(part.result, name_of(part, words), words)
     without = [name_of(part, words) for part in parts if part.result.operating_point is None]
     if without:
         yield words(
@@ -120,12 +123,20 @@ def name_of(part: Tested, words: Words) -> Markup:
     return words.finding(part)
 
 
+def may_be_the_pictures(result: FindingResult) -> bool:
+    """Whether the AUROC looks good and a control that sees no anatomy comes near it."""
+    control = result.control
+    if control is None or not control.near or control.auroc.value is None or result.auroc.value is None:
+        return False
+    return control.auroc.value >= STRONG_CONTROL or result.auroc.value >= GOOD_SYSTEM
+
+
 def _control(result: FindingResult, name: Markup, words: Words) -> Iterator[Markup]:
     control = result.control
     if control is None or not control.near or control.auroc.value is None or result.auroc.value is None:
         return
     values = {"finding": name, "control": words.number(control.auroc), "interval": words.interval(control.auroc)}
-    if control.auroc.value >= STRONG_CONTROL or result.auroc.value >= GOOD_SYSTEM:
+    if may_be_the_pictures(result):
         yield words(
             "<strong>It may be the pictures, not the disease:</strong> {finding}. A control that sees no anatomy "
             "reaches AUROC {control} ({interval}).",

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from pipelines.assessment.reading_records import FindingReadingTime, SimulationRecord
+from pipelines.evaluation.records import Evaluation
 from pipelines.reading_time.effort import OWN, SOURCE, Effort
+from pipelines.reading_time.scenario import Scenario
 from pipelines.reporting.book import Book, Tested
 from pipelines.reporting.chapters.chapter import Chapter
 from pipelines.reporting.chapters.reading_room import room_facts
@@ -76,11 +78,19 @@ def chapter(book: Book, words: Words) -> Chapter:
         sections=sections,
         moves=any(room.rule_out is None for room in rooms),
         files=any(room.rule_out is not None for room in rooms),
+        elsewhere=_elsewhere(book),
+        several=book.several,
         long_text=LONG_TEXT,
         share_digits=share_digits,
     )
     tables = tuple(table for section in sections for table in section.tables)
     return Chapter("workload", words("Reading time and workload"), body, tables)
+
+
+def _elsewhere(book: Book) -> tuple[tuple[Scenario, Evaluation], ...]:
+    """Reading rooms whose prevalence is not the one at which the evaluation counts people."""
+    rooms = ((study.reading_time.scenario, study.evaluation) for study in book.studies if study.reading_time)
+    return tuple((room, evaluation) for room, evaluation in rooms if room.prevalence != evaluation.local_prevalence)
 
 
 def _section(part: Tested, words: Words) -> Section:

@@ -11,7 +11,7 @@ from pipelines.reporting.charts.rule_out import filing, share_digits
 from pipelines.reporting.charts.waiting import CLASSES, Waits
 from pipelines.reporting.language.language import message
 from pipelines.reporting.printing import Words, minutes_digits
-from pipelines.reporting.tables import Cell, Column, Table
+from pipelines.reporting.tables import Cell, Table, headed
 from pipelines.statistics.estimates import Estimate
 
 LONG_TEXT = 2000
@@ -30,7 +30,7 @@ def waiting_table(waits: Waits, part: Tested, words: Words) -> Table:
     return Table(
         f"workload-{part.anchor}-{waits.key}",
         words("{quantity}, in minutes ({source})", quantity=waits.title, source=waits.source),
-        _columns(heads),
+        headed(heads),
         tuple(
             (
                 words.text_cell(words(CLASSES[name])),
@@ -42,10 +42,6 @@ def waiting_table(waits: Waits, part: Tested, words: Words) -> Table:
         _without_interval([estimate for _, *estimates in rows for estimate in estimates], words),
         folded=waits.key != "mean",
     )
-
-
-def _columns(heads: dict[str, Markup]) -> tuple[Column, ...]:
-    return tuple(Column(key, head) for key, head in heads.items())
 
 
 def _wait_cell(wait: Estimate, words: Words) -> Cell:
@@ -100,9 +96,10 @@ def effort_table(effort: Effort, part: Tested, words: Words) -> Table:
             "Minutes of reader time per 1,000 films that arrive, at a prevalence of {share}",
             share=words.value(effort, "prevalence", form="percent", digits=share_digits(effort.prevalence)),
         ),
-        _columns(heads),
+        headed(heads),
         tuple(rows),
         _without_interval(estimates, words),
+        folded=True,
     )
 
 
@@ -148,12 +145,13 @@ def rule_out_table(rule_out: RuleOut, part: Tested, words: Words) -> Table:
             "If {share} of films have the finding: films that could be filed unread, by the sensitivity to keep",
             share=words.value(given, "prevalence", form="percent", digits=share_digits(given.prevalence, 1)),
         ),
-        _columns(heads),
+        headed(heads),
         tuple(rows),
         Markup("{} {}").format(
             words("Each threshold is chosen on these very films; the intervals include that choice."),
             _without_interval(estimates, words),
         ),
+        folded=True,
     )
 
 
@@ -182,4 +180,4 @@ def worklist_table(listed: WorklistRecord, part: Tested, words: Words) -> Table:
     title = words("Share of the films with the finding that have been read, by share of the list read")
     estimates = [estimate for at in listed.at for estimate in (at.found, at.films_per_case)]
     note = _without_interval(estimates, words)
-    return Table(f"workload-{part.anchor}-worklist", title, _columns(heads), rows, note, folded=True)
+    return Table(f"workload-{part.anchor}-worklist", title, headed(heads), rows, note, folded=True)

@@ -46,3 +46,37 @@
   addEventListener("hashchange", follow);
   follow();
 })();
+
+// The contents follow the reader: the chapter on top of the window is marked, and stays in sight where they scroll.
+(() => {
+  "use strict";
+  const links = [...document.querySelectorAll("nav.contents a")];
+  const chapters = new Map(links.map((link) => [document.getElementById(link.hash.slice(1))?.parentElement, link]));
+  let waiting = false;
+
+  function mark() {
+    waiting = false;
+    const line = innerHeight / 3;
+    for (const [chapter, link] of chapters) {
+      const box = chapter?.getBoundingClientRect();
+      const here = Boolean(box && box.height && box.top <= line && box.bottom > line);
+      if (here === link.hasAttribute("aria-current")) continue;
+      link.toggleAttribute("aria-current", here);
+      if (!here) continue;
+      link.setAttribute("aria-current", "location");
+      const list = link.closest("ol");
+      const shift = link.getBoundingClientRect().left - list.getBoundingClientRect().left;
+      list.scrollLeft += shift - 24;
+    }
+  }
+
+  function soon() {
+    if (!waiting) requestAnimationFrame(mark);
+    waiting = true;
+  }
+
+  addEventListener("scroll", soon, { passive: true });
+  addEventListener("resize", soon);
+  document.addEventListener("edition", soon);
+  mark();
+})();
