@@ -96,6 +96,20 @@ def until_interrupted() -> Iterator[Callable[[], bool]]:
         pressed.append(0)
 
 
+@contextmanager
+def ended_as_interrupted() -> Iterator[None]:
+    """Let SIGTERM end a task as Ctrl-C does: its temporary files are cleared away, programs it started are ended."""
+
+    def press(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, press)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
 def _again_after(seconds: float, number: int, pressed: list[int]) -> None:
     """Send the main thread a signal once more unless anything was pressed, or is over, by then."""
 

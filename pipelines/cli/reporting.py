@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipelines.cli.console import say
+from pipelines.cli.console import ended_as_interrupted, say
 from pipelines.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -54,9 +54,10 @@ def report(
     check_outputs(written)
     for code in languages:
         language(code)
-    book = _book(evaluations, command, compare=compare, manifest=manifest)
-    for path in written:
-        write_book(book, path, languages)
+    with ended_as_interrupted():
+        book = _book(evaluations, command, compare=compare, manifest=manifest)
+        for path in written:
+            write_book(book, path, languages)
     for path in written:
         say(f"open {path}")
 

@@ -9,11 +9,13 @@ from markupsafe import Markup
 from pipelines.reporting.chapters.chapter import Chapter
 from pipelines.reporting.printing import Words
 from pipelines.reporting.tables import Cell, Table
-from pipelines.reporting.texts import text_of
+from pipelines.reporting.texts import plain, text_of
 
 SCHEMA: Final = "cxr-triage/report-tables/1"
-_SPECIAL: Final = re.compile(r"([\\`*_{}\[\]<>#|~])")
-"""What Markdown would take for a sign of its own: in text of users it must stay text."""
+MAX_COMMAND: Final = 4000
+"""Longer than any command that a person gives."""
+_SPECIAL: Final = re.compile(r"([\\`*_{}\[\]<>#|~$&^@])")
+"""What Markdown, or Pandoc's formulas and citations, would take for a sign: in text of users it must stay text."""
 
 
 def markdown(words: Words, title: Markup, chapters: tuple[Chapter, ...]) -> str:
@@ -31,7 +33,7 @@ def markdown(words: Words, title: Markup, chapters: tuple[Chapter, ...]) -> str:
             lines += [f"**{number}. {named}**", "", *_rows(table), ""]
             lines += [f"*{_plain(table.note)}*", ""] if table.note else []
     if words.book.command:
-        lines += [f"`{words.book.command}`", ""]
+        lines += [_code(plain(words.book.command, MAX_COMMAND)), ""]
     return "\n".join(lines)
 
 
@@ -61,6 +63,12 @@ def _plain(text: Markup) -> str:
     return _escaped(text_of(text))
 
 
+def _code(text: str) -> str:
+    """Text in code style, whatever signs of that style it holds itself."""
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}{text}{fence}" if len(fence) == 1 else f"{fence} {text} {fence}"
+
+
 def _escaped(text: str) -> str:
     return _SPECIAL.sub(r"\\\1", text)
 
@@ -88,7 +96,7 @@ def tables_json(words: Words, title: Markup, chapters: tuple[Chapter, ...]) -> s
         "language": words.language.code,
         "title": text_of(title),
         "notice": text_of(words("Research only; not a diagnosis")),
-        "command": words.book.command,
+        "command": None if words.book.command is None else plain(words.book.command, MAX_COMMAND),
         "tables": tables,
     }
     return json.dumps(whole, ensure_ascii=False, indent=1, allow_nan=False) + "\n"

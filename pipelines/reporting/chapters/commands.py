@@ -25,13 +25,19 @@ def commands(study: Study) -> tuple[str, ...]:
 
 
 def _name(path: str | None, otherwise: str) -> str:
-    return plain(PurePosixPath(path).name) if path and PurePosixPath(path).name not in ("", "..") else otherwise
+    name = name_of(path) if path else ""
+    return plain(name) if name not in ("", "..") else otherwise
+
+
+def name_of(path: str) -> str:
+    """The name of a file without the way to it, however the system that wrote it separates folders."""
+    return PurePosixPath(path.replace("\\", "/")).name
 
 
 def _predict(evaluation: Evaluation) -> str:
     assert evaluation.model is not None
     made, source = evaluation.model.prediction, evaluation.provenance
-    words = ["cxr", "predict", *(plain(name) for name in made.inputs or ("MANIFEST",)), "--model", "MODEL"]
+    words = ["cxr", "predict", *(_name(name, "MANIFEST") for name in made.inputs or ("MANIFEST",)), "--model", "MODEL"]
     split = _only_split(evaluation)
     words += ["--split", plain(split)] if split else []
     for option, value in (("--backend", made.backend), ("--device", made.device), ("--precision", made.precision)):
