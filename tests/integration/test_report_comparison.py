@@ -71,6 +71,19 @@ def test_the_answer_stands_first_and_says_what_was_found(
     assert html.index("comparison-answer") < html.index("<figure")
 
 
+def test_few_films_are_no_yes_however_narrow_the_interval(tmp_path):
+    films = manifest_of(60)
+    old = system("old", films, signal=0.5, seed=2, threshold=0.6)
+    new = system("new", films, signal=0.9, seed=2, threshold=0.6)
+    found = compare([old, new], films, options=FEW)
+    finding = found.findings[0]
+    assert finding.pairs[0].kept_threshold.non_inferiority.verdict == "shown"
+    assert finding.positives < 30
+    said = answer_of(page_of(found, tmp_path))
+    assert said.startswith("Is the later version safe to take with the old threshold? Not shown.")
+    assert f"{finding.positives} films with the finding and {finding.negatives} without it are too few" in said
+
+
 def test_discordant_films_are_counted_in_the_page(films, tmp_path):
     old, new = system("old", films, signal=0.3, seed=2), system("new", films, signal=0.4, seed=3)
     html = page_of(compare([old, new], films, options=FEW), tmp_path)

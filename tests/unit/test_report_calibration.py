@@ -95,7 +95,7 @@ def test_net_benefit_near_the_threshold_is_that_of_the_definition(good):
     flagged = scores >= t
     benefit = np.mean(flagged & (labels == 1)) - np.mean(flagged & (labels == 0)) * t / (1 - t)
     body = text_of(made(good).body)
-    assert f"net benefit {benefit:.4f} (95" in body
+    assert f"net benefit {benefit:.3f} (95" in body
     assert "flagging is worth more than referring everyone and than referring no one" in body
     label = re.search(r'aria-label="(Decision curve[^"]*)"', str(made(good).body)).group(1)
     assert f"net benefit {benefit:.3f}" in label

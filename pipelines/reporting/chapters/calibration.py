@@ -21,6 +21,8 @@ CHANCE: Final = 2.0
 `pipelines.statistics.calibration` draw the line there too."""
 THRESHOLDS: Final = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 """The table of the decision curve has the points nearest to these."""
+RARE: Final = 0.05
+"""Below this share with the finding, net benefits are printed with four decimals."""
 
 NAMES: Final = {
     "ece": message("Expected calibration error (ECE)"),
@@ -80,6 +82,7 @@ class Worth:
     here: DecisionPoint | None
     at: Markup
     verdict: Markup
+    digits: int
     low: Markup
     high: Markup
 
@@ -252,6 +255,7 @@ def _worth(part: Tested, curve: DecisionCurve, words: Words) -> Worth:
         here=here,
         at=probability(here, "threshold", words) if here else Markup(""),
         verdict=_verdict(here, words),
+        digits=net_benefit_digits(part),
         low=probability(curve, "low", words),
         high=probability(curve, "high", words),
     )
@@ -275,6 +279,7 @@ def _verdict(here: DecisionPoint | None, words: Words) -> Markup:
 def _decision_table(part: Tested, curve: DecisionCurve, here: DecisionPoint | None, words: Words) -> Table:
     chosen = [point for point in (nearest(curve, at) for at in THRESHOLDS) if point is not None]
     ends = [curve.points[0], curve.points[-1]] if not chosen and here is None else []
+    digits = net_benefit_digits(part)
     shown = {point.threshold: point for point in (*chosen, *ends, *([here] if here else []))}
     return Table(
         key=f"decision-{part.anchor}",
@@ -289,7 +294,7 @@ def _decision_table(part: Tested, curve: DecisionCurve, here: DecisionPoint | No
             Column("over_best_default", words("Gain over the better simple rule")),
             Column("avoided_per_100", words("Referrals avoided per 100 films")),
         ),
-        rows=tuple(_decision_row(shown[at], shown[at] is here, words) for at in sorted(shown)),
+        rows=tuple(_decision_row(shown[at], shown[at] is here, digits, words) for at in sorted(shown)),
         note=words(
             "Referrals avoided: how many fewer of 100 films are referred than when everyone is, once every missed case "
             "is paid for at the threshold's rate of exchange. Below 0: flagging costs more than it saves."
@@ -298,14 +303,21 @@ def _decision_table(part: Tested, curve: DecisionCurve, here: DecisionPoint | No
     )
 
 
-def _decision_row(point: DecisionPoint, here: bool, words: Words) -> tuple[Cell, ...]:
+def net_benefit_digits(part: Tested) -> int:
+    """Net benefit is at most the share with the finding: a fourth decimal only where that share is small."""
+    prevalence = part.result.decision_curve.prevalence
+    share = part.result.prevalence.value if prevalence is None else prevalence
+    return 3 if share is not None and share >= RARE else 4
+
+
+def _decision_row(point: DecisionPoint, here: bool, digits: int, words: Words) -> tuple[Cell, ...]:
     at = probability(point, "threshold", words)
     shown = words("{threshold} (nearest to the threshold in use)", threshold=at) if here else at
     return (
         Cell(shown, point.threshold),
         words.percent_cell(point.flagged),
-        words.number_cell(point.net_benefit, 4),
-        words.number_cell(point.treat_all, 4),
-        words.number_cell(point.over_best_default, 4),
+        words.number_cell(point.net_benefit, digits),
+        words.number_cell(point.treat_all, digits),
+        words.number_cell(point.over_best_default, digits),
         words.number_cell(point.avoided_per_100, 1),
     )

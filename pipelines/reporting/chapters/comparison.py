@@ -86,8 +86,8 @@ def _pair(pair: Pair, result: ComparedFinding, anchor: str, words: Words) -> Pai
     return PairView(
         anchor=anchor,
         title=words("{later} after {earlier}", **named),
-        answer=answer_of(pair, named, words),
-        own=own_thresholds(pair, named, words),
+        answer=answer_of(pair, result, named, words),
+        own=own_thresholds(pair, result, named, words),
         forest=forest(pair, rows, asked, words),
         auroc=auroc_differences(pair, words),
         differences=_differences(pair, result, anchor, words),

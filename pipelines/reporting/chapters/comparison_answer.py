@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from pipelines.evaluation.comparison.records import Pair
+from pipelines.evaluation.comparison.records import ComparedFinding, Pair
+from pipelines.evaluation.notes import FEW_POSITIVES
 from pipelines.reporting.charts.comparison import points_text
 from pipelines.reporting.printing import Words
 from pipelines.statistics.accuracy.paired import PairedTest
@@ -21,7 +22,7 @@ class Answer:
     safe: bool
 
 
-def answer_of(pair: Pair, named: dict[str, Markup], words: Words) -> Answer:
+def answer_of(pair: Pair, result: ComparedFinding, named: dict[str, Markup], words: Words) -> Answer:
     """Whether the later system may keep the earlier one's threshold."""
     kept = pair.kept_threshold
     if kept is None:
@@ -42,7 +43,25 @@ def answer_of(pair: Pair, named: dict[str, Markup], words: Words) -> Answer:
     }
     dear = _costs_specificity(kept.specificity.difference, judged.margin)
     verdict, sentence = _verdict(judged.verdict, values, words, dear=dear)
-    return Answer(verdict, sentence, _price(kept.specificity, words), safe=judged.verdict == "shown" and not dear)
+    safe = judged.verdict == "shown" and not dear
+    if judged.verdict == "shown" and is_small(result):
+        return Answer(words("Not shown."), _too_few(result, words), _price(kept.specificity, words), safe=False)
+    return Answer(verdict, sentence, _price(kept.specificity, words), safe=safe)
+
+
+def is_small(result: ComparedFinding) -> bool:
+    """Whether the films are too few to say that nothing is lost."""
+    return min(result.positives, result.negatives) < FEW_POSITIVES
+
+
+def _too_few(result: ComparedFinding, words: Words) -> Markup:
+    """Why so few films are no yes: where hardly a film changes sides, an interval is narrow by chance."""
+    return words(
+        "{positives} films with the finding and {negatives} without it are too few for a yes, whatever the intervals "
+        "below: where hardly a film changes sides they are too narrow.",
+        positives=words.count(result, "positives"),
+        negatives=words.count(result, "negatives"),
+    )
 
 
 def _costs_specificity(difference: Estimate, margin: float) -> bool:
@@ -88,10 +107,10 @@ def _price(specificity: PairedTest, words: Words) -> Markup | None:
     return words("Specificity changes by {difference} points ({interval}).", difference=value, interval=interval)
 
 
-def own_thresholds(pair: Pair, named: dict[str, Markup], words: Words) -> Markup | None:
-    """Non-inferiority with each system at its own threshold; None without thresholds."""
+def own_thresholds(pair: Pair, result: ComparedFinding, named: dict[str, Markup], words: Words) -> Markup | None:
+    """Non-inferiority with each system at its own threshold; None without thresholds, or as a yes of too few films."""
     judged = pair.non_inferiority
-    if judged is None:
+    if judged is None or (judged.verdict == "shown" and is_small(result)):
         return None
     difference, interval = points_text(judged.estimate, words)
     values = named | {
