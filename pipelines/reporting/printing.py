@@ -147,7 +147,7 @@ class Words:
     def _interval(self, estimate: Estimate, form: Form, digits: int, factor: float | None = None) -> Markup:
         if estimate.low is None or estimate.high is None:
             return self.recorded(estimate.why)
-        level = self.value(estimate, "level", form="percent", digits=_level_digits(estimate.level))
+        level = self.value(estimate, "level", form="percent", digits=share_digits(estimate.level, 5))
         return self("{level} CI {bounds}", level=level, bounds=self.bounds(estimate, digits, factor, form))
 
     def minutes(self, estimate: Estimate) -> Markup:
@@ -239,6 +239,6 @@ def minutes_digits(estimate: Estimate) -> int:
     return 0 if estimate.value is None or abs(estimate.value) >= 100 else 1
 
 
-def _level_digits(level: float) -> int:
-    """As many decimals as a level has: 95 %, 99.9 %."""
-    return next(digits for digits in range(6) if abs(round(100 * level, digits) - 100 * level) < 1e-9 or digits == 5)
+def share_digits(share: float, most: int = 3) -> int:
+    """Decimals of a percentage that a setting needs to stand as it was given: none for 95 %, one for 99.5 %."""
+    return next(d for d in range(most + 1) if d == most or abs(round(100 * share, d) - 100 * share) < 1e-9)

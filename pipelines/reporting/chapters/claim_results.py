@@ -7,11 +7,8 @@ from markupsafe import Markup
 
 from pipelines.reporting.book import Study, Tested
 from pipelines.reporting.chapters.claim_answer import Answer, Evidence, link, names, part, said
-from pipelines.reporting.printing import Words
+from pipelines.reporting.printing import Words, share_digits
 from pipelines.statistics.estimates import Estimate
-
-_ROUND: Final = (0.8, 0.9, 0.95, 0.99)
-"""Levels that need no decimals as a percentage."""
 
 
 def _measures(study: Study, words: Words) -> Answer | None:
@@ -31,9 +28,7 @@ def _uncertainty(study: Study, words: Words) -> Answer | None:
         words(
             "Intervals at a level of {level}; bootstraps of {replicates} replicates; the method of each number is in "
             "{chapter}.",
-            level=words.value(
-                evaluation, "level", form="percent", digits=0 if round(100 * evaluation.level, 6) % 1 == 0 else 1
-            ),
+            level=words.value(evaluation, "level", form="percent", digits=share_digits(evaluation.level, 5)),
             replicates=words.count(evaluation, "replicates"),
             chapter=link(words, "provenance", words("the provenance")),
         )

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from pipelines.evaluation.records import OperatingResult
 from pipelines.reading_time.effort import EffortSettings
 from pipelines.reporting.book import Tested
-from pipelines.reporting.printing import NO_VALUE, Words
+from pipelines.reporting.printing import NO_VALUE, Words, share_digits
 from pipelines.statistics.accuracy.records import Band
 
 MOST_STOPS: Final = 250
@@ -171,7 +171,7 @@ def threshold_digits(threshold: float) -> int:
 
 def digits_of(share: float) -> int:
     """As many decimals as a percentage needs: 95 %, 90.25 %, 0.5 %."""
-    return next(digits for digits in range(5) if abs(round(100 * share, digits) - 100 * share) < 1e-9 or digits == 4)
+    return share_digits(share, 4)
 
 
 def for_script(value: dict[str, Any]) -> Markup:

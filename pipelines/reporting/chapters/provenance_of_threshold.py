@@ -7,7 +7,7 @@ from markupsafe import Markup
 from pipelines.evaluation.records import OperatingResult
 from pipelines.evaluation.thresholds.operating_point import OperatingPoint
 from pipelines.reporting.language.language import message
-from pipelines.reporting.printing import Words
+from pipelines.reporting.printing import Words, share_digits
 
 _RULES: Final = {
     "sensitivity": message("the largest threshold whose sensitivity there is at least {target}"),
@@ -41,13 +41,8 @@ def rule_of(locked: OperatingPoint, words: Words) -> Markup:
     if locked.kind == "cost":
         target = words.value(locked, "target", form="significant", digits=4)
     else:
-        target = words.value(locked, "target", form="percent", digits=_share_digits(locked.target))
+        target = words.value(locked, "target", form="percent", digits=share_digits(locked.target, 5))
     return words(_RULES[locked.kind], target=target)
-
-
-def _share_digits(share: float) -> int:
-    """As many decimals as a target has: 90 %, 99.5 %."""
-    return next(digits for digits in range(6) if digits == 5 or abs(round(100 * share, digits) - 100 * share) < 1e-9)
 
 
 def threshold_origin(point: OperatingResult | None, words: Words) -> Markup:

@@ -8,9 +8,8 @@ from markupsafe import Markup
 from pipelines.reading_time.room import ServiceTime
 from pipelines.reading_time.scenario import Scenario
 from pipelines.reporting.book import Tested
-from pipelines.reporting.charts.rule_out import share_digits
 from pipelines.reporting.language.language import message
-from pipelines.reporting.printing import Words
+from pipelines.reporting.printing import Words, share_digits
 
 _DISTRIBUTIONS: Final[Mapping[str, str]] = {
     "exponential": message("exponential"),

@@ -20,10 +20,10 @@ from pipelines.reporting.chapters.workload_tables import (
     worklist_table,
 )
 from pipelines.reporting.charts.effort import effort_figure, ways
-from pipelines.reporting.charts.rule_out import rule_out_figure, share_digits
+from pipelines.reporting.charts.rule_out import rule_out_figure
 from pipelines.reporting.charts.waiting import Waits, waiting_figure
 from pipelines.reporting.charts.worklist import worklist_figure
-from pipelines.reporting.printing import NO_VALUE, Words, minutes_digits
+from pipelines.reporting.printing import NO_VALUE, Words, minutes_digits, share_digits
 from pipelines.reporting.tables import Table
 from pipelines.statistics.estimates import Estimate
 

@@ -7,10 +7,10 @@ from pipelines.reading_time.rule_out import RuleOut
 from pipelines.reading_time.worklist import WorklistRecord
 from pipelines.reporting.book import Tested
 from pipelines.reporting.charts.effort import WAYS, ways
-from pipelines.reporting.charts.rule_out import filing, share_digits
+from pipelines.reporting.charts.rule_out import filing
 from pipelines.reporting.charts.waiting import CLASSES, Waits
 from pipelines.reporting.language.language import message
-from pipelines.reporting.printing import Words, minutes_digits
+from pipelines.reporting.printing import Words, minutes_digits, share_digits
 from pipelines.reporting.tables import Cell, Table, headed
 from pipelines.statistics.estimates import Estimate
 

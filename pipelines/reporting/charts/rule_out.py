@@ -10,16 +10,11 @@ from matplotlib.ticker import MaxNLocator
 
 from pipelines.reading_time.rule_out import RuleOut, RuleOutPoint, RuleOutYield
 from pipelines.reporting.charts.style import BLUE, VERMILION, drawn, number_axis, percent_axis
-from pipelines.reporting.printing import Words
+from pipelines.reporting.printing import Words, share_digits
 from pipelines.reporting.texts import text_of
 from pipelines.statistics.estimates import Estimate
 
 Drawn = tuple[RuleOutPoint, RuleOutYield]
-
-
-def share_digits(share: float, most: int = 3) -> int:
-    """Decimals of a percentage that a setting needs to stand as it was given: none for 95 %, one for 99.5 %."""
-    return next(d for d in range(most + 1) if d == most or abs(round(100 * share, d) - 100 * share) < 1e-9)
 
 
 def filing(rule_out: RuleOut) -> tuple[Drawn, ...]:

@@ -4,9 +4,8 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from pipelines.reading_time.worklist import WorklistRecord
-from pipelines.reporting.charts.rule_out import share_digits
 from pipelines.reporting.charts.style import BLUE, DASHED, DOTTED, GREY, drawn, unit_square
-from pipelines.reporting.printing import Words
+from pipelines.reporting.printing import Words, share_digits
 from pipelines.reporting.texts import text_of
 
 
