@@ -234,8 +234,8 @@ def _demonstrable(target: float, m: int, level: float) -> tuple[bool, str | None
     else:
         needed = f"at least {math.ceil(math.log(tail) / math.log(target) - ROUNDING):,} would be needed"
     return False, (
-        f"{m:,} remarkable films are too few to show {percent_text(target)}: even with none missed, up to "
-        f"{100 * bound:.2g} % may be missed ({percent_text(level)} exact bound); {needed}"
+        f"{m:,} films with the finding are too few to show {percent_text(target)}: even with none missed, up to "
+        f"{100 * bound:.2g} % may be missed (end of the exact {percent_text(level)} interval); {needed}"
     )
 
 

@@ -215,7 +215,8 @@ def test_ended_while_a_browser_prints_nothing_is_left(made, tmp_path, number):
     fake.chmod(0o755)
     (place / "report.pdf").write_bytes(b"the old one")
     program = (
-        "import sys, pipelines.reporting.page as page; from pipelines.cli import main; page.CHAPTERS = page.CHAPTERS[1:2];"
+        "import sys, pipelines.reporting.page as page; from pipelines.cli import main;"
+        "page.CHAPTERS = page.CHAPTERS[1:2];"
         "sys.argv = ['cxr', 'report', *sys.argv[1:]]; main()"
     )
     process = subprocess.Popen(

@@ -142,7 +142,7 @@ def test_a_target_that_so_few_films_cannot_show_is_named_with_the_exact_bound():
     assert (point.allowed, point.missed, point.demonstrable) == (0, 0, False)
     assert point.sensitivity.value == 1
     assert point.sensitivity.low == pytest.approx(1 - stats.binomtest(0, 50).proportion_ci(0.95, "exact").high)
-    assert "50 remarkable films are too few to show 99.9 %" in point.note
+    assert "50 films with the finding are too few to show 99.9 %" in point.note
     assert "7.1 %" in point.note
     assert "3,688" in point.note
     enough = rule_out_curve(np.ones(3688), np.arange(3688), plan=Plan(replicates=2), sensitivities=(0.999,)).points[0]

@@ -126,7 +126,7 @@ def test_rule_out_rows_are_counts_of_the_films(made):
         assert row[3].value == pytest.approx(10_000 * 0.1 * missed)
         # None missed of 50 leaves up to 1 - 0.025 ** (1 / 50) = 7 % open: no target of the table can be shown.
         assert row[4].value is False
-        assert "50 remarkable films are too few" in row[4].text
+        assert "50 films with the finding are too few" in row[4].text
     assert [row[0].text for row in table(made[1], "-rule-out").rows][-2:] == [
         "99.5\N{NO-BREAK SPACE}%",
         "99.9\N{NO-BREAK SPACE}%",

@@ -25,6 +25,7 @@ from pipelines.evaluation.comparison.records import (
     SystemResult,
 )
 from pipelines.evaluation.joining import Joined, Scored, join_films, scored_films
+from pipelines.evaluation.notes import FEW_POSITIVES
 from pipelines.evaluation.options import Options
 from pipelines.evaluation.patients import clusters_of, count_patients
 from pipelines.evaluation.records import software_versions
@@ -205,7 +206,7 @@ def _pair(later: _Contestant, earlier: _Contestant, labels: Bools, clusters: Clu
     if earlier.threshold is not None and absent is None:
         at = earlier.threshold.value
         same = found if own == (at, at) else paired((at, at))
-        kept = _kept(later.system.name, at, same, options.margin)
+        kept = _kept(later.system.name, at, same, options.margin, few=is_few(labels))
     return Pair(
         a=later.system.name,
         b=earlier.system.name,
@@ -247,7 +248,12 @@ def _why_not_kept(later: _Contestant, earlier: _Contestant) -> str | None:
     return None
 
 
-def _kept(name: str, threshold: float, same: PairedAccuracy, margin: float) -> KeptThreshold:
+def is_few(labels: Bools) -> bool:
+    """Whether films of a class are too few to say that nothing is lost."""
+    return min(int(labels.sum()), int((~labels).sum())) < FEW_POSITIVES
+
+
+def _kept(name: str, threshold: float, same: PairedAccuracy, margin: float, *, few: bool) -> KeptThreshold:
     assert same.sensitivity is not None
     assert same.specificity is not None
     verdict = noninferiority_of_difference(same.sensitivity.difference, margin)
@@ -256,6 +262,9 @@ def _kept(name: str, threshold: float, same: PairedAccuracy, margin: float) -> K
         "not_shown": f"That {name} may keep the old threshold {threshold:.4g} is not shown: lock a new one",
         "worse": f"{name} must not keep the old threshold {threshold:.4g}: it loses more than the margin",
     }[verdict.verdict]
+    if few and verdict.verdict == "shown":
+        # Where hardly a film changes sides, a paired interval is narrow by chance.
+        opening = f"That {name} may keep the old threshold {threshold:.4g} is not shown: the films are too few"
     sentence = (
         f"{opening} (sensitivity {same.sensitivity.difference.text()}, "
         f"specificity {same.specificity.difference.text()}, margin {margin:g})."

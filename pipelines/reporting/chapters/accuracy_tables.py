@@ -94,7 +94,7 @@ def _prevalence_note(part: Tested, point: OperatingResult, words: Words) -> Mark
     if evaluation.local_prevalence_interval is None:
         return Markup("{} {}").format(note, whole)
     low, high = (words.value(evaluation, "local_prevalence_interval", end, form="percent", digits=1) for end in (0, 1))
-    more = words("It may lie between {low} and {high}.", low=low, high=high)
+    more = words("The share may lie between {low} and {high}.", low=low, high=high)
     return Markup("{} {} {}").format(note, more, whole)
 
 
@@ -190,7 +190,7 @@ def _other_rows(point: OperatingResult, words: Words) -> list[Row]:
         (
             words("LR+"),
             point.lr_positive,
-            words("how many times more often films with the finding are flagged than films without it"),
+            words("how many times as often films with the finding are flagged as films without it"),
         ),
         (
             words("LR−"),

@@ -149,9 +149,9 @@ def _disjoint(study: Study, words: Words) -> Answer | None:
         return None
     patients = leakage.patients
     text = words(
-        "Patients: of {known} with a known patient, {shared} share it with training or validation films of this "
-        "manifest ({against} with a known patient).",
-        known=words.films(patients, "known"),
+        "Patients: {shared} of {known} films with a known patient are of a patient who has training or validation "
+        "films in this manifest too ({against} with a known patient).",
+        known=words.count(patients, "known"),
         shared=words.count(patients, "shared"),
         against=words.films(patients, "known_against"),
     )

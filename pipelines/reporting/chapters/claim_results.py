@@ -14,9 +14,9 @@ from pipelines.statistics.estimates import Estimate
 def _measures(study: Study, words: Words) -> Answer | None:
     if not study.tested:
         return None
-    shown = [link(words, "accuracy", words("AUROC")), link(words, "calibration", words("calibration and net benefit"))]
+    shown = [link(words, "accuracy", words("AUROC")), link(words, "calibration", words("calibration, net benefit"))]
     if any(each.result.operating_point for each in study.tested):
-        shown.insert(1, link(words, "accuracy", words("sensitivity, specificity and predictive values")))
+        shown.insert(1, link(words, "accuracy", words("sensitivity, specificity, predictive values")))
     return Answer(words.language.listing(shown))
 
 

@@ -126,12 +126,13 @@ def own_thresholds(pair: Pair, result: ComparedFinding, named: dict[str, Markup]
         )
     if judged.verdict == "worse":
         return words(
-            "Each at its own threshold: {later} is inferior to {earlier} in sensitivity. It changes by {difference} "
-            "percentage points ({interval}), and the margin is {margin}.",
+            "Each at its own threshold: the sensitivity of {later} is lower than that of {earlier} by more than the "
+            "margin. It changes by {difference} percentage points ({interval}), and the margin is {margin}.",
             **values,
         )
     return words(
-        "Each at its own threshold: it is not shown that {later} is not inferior to {earlier} in sensitivity. It "
-        "changes by {difference} percentage points ({interval}), and the margin is {margin}.",
+        "Each at its own threshold: these films do not show that the sensitivity of {later} is as good as that of "
+        "{earlier}, within the margin. It changes by {difference} percentage points ({interval}), and the margin is "
+        "{margin}.",
         **values,
     )

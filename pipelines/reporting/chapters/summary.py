@@ -108,7 +108,7 @@ def _films(study: Study, words: Words) -> Markup:
     films = study.evaluation.films
     count = words.films(films, "joined")
     if films.patients is None:
-        return words("{films}; patients not known for all", films=count)
+        return words("{films}; the patient is not known for every film", films=count)
     patients = words.plural("{n} patient", "{n} patients", films.patients, n=words.count(films, "patients"))
     return words("{films} of {patients}", films=count, patients=patients)
 

@@ -23,7 +23,7 @@ STANDARDS: Final = {
     "microbiology": message("A laboratory found the germ or did not: the strongest reference for tuberculosis."),
     "ct": message("Computed tomography shows what a film can hide: the strongest reference for nodules."),
     "radiologist": message(
-        "Physicians read the same films. The system is measured against human reading, and shares what it misses."
+        "Physicians read the same films. The system is measured against human reading: what the readers missed counts as absent."
     ),
     "report": message(
         "Taken from radiology reports, often by a program: wrong in a share of films, so agreement with reports is "
@@ -59,7 +59,7 @@ PLACES: Final = {
     ),
 }
 TRAINED: Final = {
-    "the same": message("The model was trained on the training films of this manifest, so this comparison tells."),
+    "the same": message("The model was trained on the training films of this manifest, so this check applies to it."),
     "others": message(
         "The model was trained on other films than this manifest's training films, so this comparison does not tell "
         "what the model has met."
@@ -202,7 +202,7 @@ def _seen(study: Study, words: Words) -> Seen:
     notes = [words(TRAINED[found.training_films])] if found.against or own else []
     if own:
         said = words(
-            "{train} of {films} evaluated are training films of this manifest, and {val} are validation films: where a "
+            "Of {films} evaluated, {train} are training films of this manifest and {val} are validation films: where a "
             "model has learned from them, its numbers are too good.",
             train=words.count(found, "in_train"),
             val=words.count(found, "in_val"),

@@ -161,7 +161,7 @@ def _waits(entry: FindingReadingTime, words: Words) -> Iterator[Waits]:
         return
     orders = (simulation.fifo, simulation.ai, simulation.difference)
     source = _runs(simulation, words)
-    yield Waits("p95", words("95 of 100 films wait less than"), source, *(part.p95_minutes for part in orders))
+    yield Waits("p95", words("Wait that 95 of 100 films do not exceed"), source, *(part.p95_minutes for part in orders))
     yield Waits("longest", words("Longest wait of a run"), source, *(part.maximum_minutes for part in orders))
 
 

@@ -161,7 +161,7 @@ def rule_out_table(rule_out: RuleOut, part: Tested, words: Words) -> Table:
 def worklist_table(listed: WorklistRecord, part: Tested, words: Words) -> Table:
     """Films with the finding read by the share of the list read."""
     heads = {
-        "read": words("after reading"),
+        "read": words("After reading"),
         "score": words("By score"),
         "arrival": words("As they come (expected)"),
         "ideal": words("Ideal order"),
@@ -179,5 +179,7 @@ def worklist_table(listed: WorklistRecord, part: Tested, words: Words) -> Table:
     )
     title = words("Share of the films with the finding that have been read, by share of the list read")
     estimates = [estimate for at in listed.at for estimate in (at.found, at.films_per_case)]
-    note = _without_interval(estimates, words)
+    rounded = words("Shares of the list are rounded up to whole films.")
+    missing = _without_interval(estimates, words)
+    note = Markup("{} {}").format(rounded, missing) if missing else rounded
     return Table(f"workload-{part.anchor}-worklist", title, headed(heads), rows, note, folded=True)

@@ -213,6 +213,7 @@ NOT_RECORDED: Final = frozenset(
 
 
 EARLIER: Final = (
+    "{0} remarkable films are too few to show {1}: even with none missed, up to {2} % may be missed ({3} exact bound)",
     "From each outcome, the films at one quarter and at three quarters of that outcome's scores, among the films with "
     "a saved heat map: neither the best nor the worst, and not chosen by eye.",
     "No film evaluated for this finding has a saved heat map.",
