@@ -22,6 +22,7 @@ from pipelines.imaging import Orientation, Placement
 from pipelines.imaging.raster import read_raster
 from pipelines.imaging.source import open_image
 from pipelines.reporting.book import open_book
+from pipelines.reporting.chapters import films as films_chapter
 from pipelines.reporting.language.language import language
 from tests.browser import browser_page, needs_chromium
 
@@ -130,7 +131,7 @@ def pictured(evaluation: dict) -> list[dict]:
 
 def write_page(folder: Path, out: Path, *codes: str) -> Path:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report_page, "CHAPTERS", ("films",))
+        patch.setattr(report_page, "CHAPTERS", (films_chapter.chapter,))
         text = report_page.render_page(open_book([folder]), [language(code) for code in codes or ("en",)])
     out.write_text(text, encoding="utf-8")
     return out

@@ -191,7 +191,7 @@ def test_without_an_operating_threshold_it_starts_where_sensitivity_reaches_90_p
     start = start_of(part, found)
     positives = part.result.thresholds.positives
     assert found[start].true_positive / positives >= 0.9 > found[start + 1].true_positive / positives
-    assert "There is no operating threshold." in made(sim.book).body
+    assert "There is no threshold in use." in made(sim.book).body
 
 
 def test_without_reading_times_their_absence_is_said(sim):

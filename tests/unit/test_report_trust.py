@@ -177,7 +177,11 @@ def leakage(**changes):
         (None, "Not recorded", False),
         (leakage(), "none has a counterpart in training or validation", False),
         (leakage(pictures=Overlap(known=80, known_against=50, shared=3)), "the numbers may be too good", True),
-        (leakage(in_train=7, in_val=2), "7 of 80 films evaluated are training films of this manifest, and 2", True),
+        (
+            leakage(in_train=7, in_val=2),
+            "Of 80 films evaluated, 7 are training films of this manifest and 2 are validation films",
+            True,
+        ),
         (leakage(against=0, why_not="no other films"), "Nothing was compared: no other films.", False),
         (leakage(training_films="others"), "does not tell what the model has met", False),
         (leakage(training_films="not said"), "may not tell what the model has met", False),

@@ -23,7 +23,8 @@ STANDARDS: Final = {
     "microbiology": message("A laboratory found the germ or did not: the strongest reference for tuberculosis."),
     "ct": message("Computed tomography shows what a film can hide: the strongest reference for nodules."),
     "radiologist": message(
-        "Physicians read the same films. The system is measured against human reading: what the readers missed counts as absent."
+        "Physicians read the same films. The system is measured against human reading: what the readers missed counts "
+        "as absent."
     ),
     "report": message(
         "Taken from radiology reports, often by a program: wrong in a share of films, so agreement with reports is "
