@@ -1,6 +1,6 @@
 """Two systems, or two versions of a model, from the folders that their users have: a comparison to report."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -51,7 +51,7 @@ def compare_folders(a: Path, b: Path, *, manifest: Path | None = None) -> Compar
         raise EvaluationError(f"{a} and {b} are of different films ({shown}); evaluate both on the same split.")
     reference = manifest or _manifest_beside(sides)
     _check_manifest(reference, sides)
-    names = _names(a, b)
+    names = _names(a, b, [evaluation.provenance.model_name for evaluation in evaluations])
     return compare_sources(
         {name: side.source for name, side in zip(names, sides, strict=True)},
         reference,
@@ -160,8 +160,10 @@ def _options(evaluation: Evaluation) -> Options:
     )
 
 
-def _names(a: Path, b: Path) -> tuple[str, str]:
-    """Names that differ: of the folders, or with those that they lie in."""
+def _names(a: Path, b: Path, models: Sequence[str | None]) -> tuple[str, str]:
+    """Names that differ: of the models, of the folders, or of the folders with those that they lie in."""
+    if len(models) == 2 and models[0] and models[1] and models[0] != models[1]:
+        return models[0], models[1]
     parts: Mapping[Path, tuple[str, ...]] = {path: path.resolve().parts[1:] for path in (a, b)}
     for depth in range(1, 4):
         names = tuple("/".join(parts[path][-depth:]) for path in (a, b))
