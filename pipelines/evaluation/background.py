@@ -194,7 +194,9 @@ class Choices(Record):
     subgroups: tuple[str, ...] | None
     """Columns asked for; null: those of the default list that are known for these films."""
     attributes: tuple[str, ...] | None
-    """Columns of the user's own table."""
+    """Columns of the user's own table that films were split by; null: no such table was given."""
+    show_films: tuple[str, ...] = ()
+    """Further data sets whose films may be shown, as the manifest names them."""
     marks: str | None
     """Another system's marks, by name; null: the peaks of the maps."""
     hit: str

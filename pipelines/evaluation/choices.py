@@ -39,7 +39,11 @@ def choices_of(
         margin=options.margin,
         min_group=options.min_group,
         subgroups=options.subgroups,
-        attributes=None if columns is None else tuple(str(name) for name in columns.columns if name != "image_id"),
+        # A column that was not asked for has no business in the record: not even its name.
+        attributes=None
+        if columns is None
+        else tuple(str(name) for name in columns.columns if name in (options.subgroups or ())),
+        show_films=options.show_films,
         marks=options.marks.name if options.marks is not None else None,
         hit=options.criterion.text,
         split=split,

@@ -69,6 +69,8 @@ def _evaluate(study: Study, options: Choices) -> str:
         words += [option, text] if text is not None else []
     for name in options.subgroups or ():
         words += ["--subgroup", plain(name)]
+    for name in options.show_films:
+        words += ["--show-films", plain(name)]
     words += ["--attributes", "ATTRIBUTES"] if options.attributes is not None else []
     words += ["--marks", _name(options.marks, "MARKS")] if options.marks is not None else []
     words += ["--scenario", "SCENARIO"] if _has_scenario(study) else []

@@ -143,7 +143,7 @@ def _chosen(options: Choices, words: Words) -> Iterator[Fact]:
     yield "split", words("Split"), split
     if options.subgroups is not None:
         yield "subgroups", words("Subgroups"), names(words, options.subgroups)
-    if options.attributes is not None:
+    if options.attributes:
         yield "attributes", words("Columns of the user's own"), names(words, options.attributes)
     if options.marks is not None:
         yield "marks", words("Marks of another system"), words.foreign(options.marks)
