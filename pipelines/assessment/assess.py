@@ -184,6 +184,7 @@ def assess_table(
     options = options or Options()
     joined = join_films(table.frame, with_attributes(manifest, options.attributes), split=split)
     check_own_flags(table, joined)
+    _check_shown(options, joined.films)
     thresholds = thresholds or table_thresholds(table)
     canonical = manifest if digest else conform(manifest)
     provenance = provenance_of(
@@ -223,3 +224,12 @@ def assess_table(
 def _same_manifest(provenance: Provenance) -> bool | None:
     made_from = provenance.predicted_manifest_digest
     return None if made_from is None else made_from == provenance.manifest_digest
+
+
+def _check_shown(options: Options, films: pd.DataFrame) -> None:
+    """A data set that was named to be shown must be there: a typing error would silently show nothing."""
+    there = sorted(films["dataset"].dropna().astype(str).unique()) if "dataset" in films else []
+    for name in options.show_films:
+        if name not in there:
+            found = ", ".join(there[:6]) or "no data set"
+            raise ConfigError(f"show_films: found {name!r}, expected a data set of the films evaluated ({found}).")

@@ -208,6 +208,12 @@ def test_attributes_that_are_none_of_the_films(cxr: Run) -> None:
     assert "1 of 60 ids are not in the manifest (first: 'zz/1')" in err
 
 
+def test_a_data_set_to_show_must_be_there(cxr: Run, tmp_path: Path) -> None:
+    code, _, err = cxr(*asked(), "--show-films", "our-clinic")
+    assert code == 2
+    assert "show_films: found 'our-clinic', expected a data set of the films evaluated (d)." in err
+
+
 def test_no_patient_path_or_foreign_column_leaves_the_tables(cxr: Run, tmp_path: Path) -> None:
     place = range(FILMS)
     manifest(
