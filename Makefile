@@ -22,7 +22,7 @@ imports: $(VENV)/.dev
 
 # One process for each core; the tests of a file stay together, because they share what took long to make.
 unit: $(VENV)/.dev
-	$(BIN)/pytest -n logical --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n logical --dist loadfile
 
 $(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --editable '.[lite0]'

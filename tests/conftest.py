@@ -12,24 +12,6 @@ from pipelines.errors import Reason
 from pipelines.imaging.film_error import FilmError
 from pipelines.imaging.picture import examine
 
-SLOW_FILES = (
-    "test_ray_engine.py",
-    "test_cli.py",
-    "test_inference_engine.py",
-    "test_training_run.py",
-    "test_report_page.py",
-    "test_notebooks.py",
-    "test_inference_survival.py",
-    "test_inference_hostile_runs.py",
-)
-"""Begun first where files are spread over processes: a long file that begins last keeps one core waiting."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the slow files first; the order within a file stays."""
-    place = {name: number for number, name in enumerate(SLOW_FILES)}
-    items.sort(key=lambda item: place.get(item.path.name, len(place)))
-
 
 def _real_data_root() -> Path:
     return Path(os.environ.get("CXR_TEST_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")

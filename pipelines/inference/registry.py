@@ -1,5 +1,6 @@
 """Model packages in MLflow: logged as pyfunc models, and found again by their registry names."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 ARTIFACT: Final = "package"
 _REMOTE_SCHEMES: Final = ("models:", "runs:", "mlflow-artifacts:", "s3:", "gs:", "http:", "https:", "file:")
 _STORE_SCHEMES: Final = ("models:", "runs:")
+_PASSWORD: Final = re.compile(r"://[^/\s@]+@")
 _SQLITE: Final = "sqlite:///"
 _TYPES: Final = {pa.string(): "string", pa.float64(): "double", pa.bool_(): "boolean", pa.int64(): "long"}
 
@@ -113,8 +115,8 @@ def _require_store(address: str, uri: str) -> None:
 
 
 def _sentence(error: Any) -> str:
-    """First line of what MLflow says, which names the missing model, alias, version or run."""
-    first = str(error).strip().splitlines()[0]
+    """First line of what MLflow says, which names the missing model, alias, version or run; never a password."""
+    first = _PASSWORD.sub("://…@", str(error).strip().splitlines()[0])
     return first if len(first) <= 300 else f"{first[:300]}…"
 
 

@@ -81,6 +81,7 @@ def connect(uri: str) -> MlflowClient:
     if uri.startswith("sqlite:///"):
         Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     before = os.environ.get(_URI_VARIABLE)
+    earlier = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None  # type: ignore[no-untyped-call]
     mlflow.set_tracking_uri(uri)
     # MLflow also writes the variable, and the next run of this process would take one run's store for the user's wish.
     if before is None:
@@ -89,6 +90,10 @@ def connect(uri: str) -> MlflowClient:
     try:
         client.search_experiments(max_results=1)
     except Exception as error:  # noqa: BLE001  MLflow lets errors of its database and HTTP layers through
+        # What comes next in this process must not go to a store that is not there.
+        mlflow.set_tracking_uri(earlier)  # type: ignore[arg-type]  # None is "not set"
+        if before is None:
+            os.environ.pop(_URI_VARIABLE, None)
         raise ConfigError(f"tracking store {_without_password(uri)} does not answer ({type(error).__name__})") from None
     return client
 

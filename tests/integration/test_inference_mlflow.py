@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mlflow
 import pandas as pd
 import pytest
 import torch
@@ -140,9 +141,14 @@ def test_store_that_cannot_be_reached_is_one_sentence(monkeypatch):
 def test_no_store_is_made_where_there_is_none(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    for uri in (None, f"sqlite:///{tmp_path / 'absent.db'}"):
-        with pytest.raises(PackageError, match="there is no MLflow store sqlite:///"):
-            resolve_model("models:/triage@champion", tracking_uri=uri)
+    before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
+    mlflow.set_tracking_uri(None)  # training in this process may have set one
+    try:
+        for uri in (None, f"sqlite:///{tmp_path / 'absent.db'}"):
+            with pytest.raises(PackageError, match="there is no MLflow store sqlite:///"):
+                resolve_model("models:/triage@champion", tracking_uri=uri)
+    finally:
+        mlflow.set_tracking_uri(before)
     assert not list(tmp_path.iterdir())
 
 
@@ -154,3 +160,11 @@ def test_local_reference_that_is_no_package_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(PackageError, match="found a file"):
         resolve_model(tmp_path / "file")
+
+
+def test_a_password_in_the_address_of_a_store_is_never_said(monkeypatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(PackageError) as caught:
+        resolve_model("models:/triage@champion", tracking_uri="http://user:secret@127.0.0.1:9")
+    assert "secret" not in str(caught.value)
+    assert "127.0.0.1" in str(caught.value)

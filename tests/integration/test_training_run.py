@@ -406,3 +406,5 @@ def test_a_store_that_does_not_answer_is_said_in_one_sentence(finished: TrainCon
     with pytest.raises(ConfigError, match="does not answer") as caught:
         train(tiny_config(tmp_path / "run", finished.data[0].manifest, tracking=tracking))
     assert "secret" not in str(caught.value)
+    assert "secret" not in mlflow.get_tracking_uri()
+    assert "secret" not in os.environ.get("MLFLOW_TRACKING_URI", "")

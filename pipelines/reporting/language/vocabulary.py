@@ -204,6 +204,7 @@ NOT_RECORDED: Final = frozenset(
         "it is compressed: give it a name that ends in .csv.gz",
         "it is not compressed, though its name ends in .gz",
         "it is a Parquet file: give it a name that ends in .parquet",
+        "no data set",
         "on these films",
         "sensitivity=0.9, specificity=0.7, cost=10, cost=10@0.05 (at that prevalence) or rule_out=0.99",
         "{0}, … ({1} in all)",
