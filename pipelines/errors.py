@@ -5,7 +5,9 @@ It never carries patient data: no names, identifiers, dates, UIDs or free text r
 The command line turns any `CxrError` into that sentence on standard error and exit code 2.
 """
 
+import re
 from enum import StrEnum
+from typing import Final
 
 
 class Reason(StrEnum):
@@ -71,6 +73,14 @@ REJECTED_REASONS: frozenset[Reason] = frozenset(
     }
 )
 """Reasons that mean "readable, but not a film for this system": status ``rejected``; the others are ``error``."""
+
+
+_USER: Final = re.compile(r"://\S*@")
+
+
+def without_password(text: str) -> str:
+    """An address, or a sentence with addresses in it, without the user and password that may stand before the host."""
+    return _USER.sub("://…@", text)
 
 
 class CxrError(ValueError):

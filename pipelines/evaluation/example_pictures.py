@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +31,22 @@ UNREADABLE: Final = (OSError, SyntaxError, ValueError, Image.DecompressionBombEr
 """What Pillow raises for a broken picture."""
 
 
+def with_examples(evaluation: Evaluation, change: Callable[[int, int, str, Example], Example]) -> Evaluation:
+    """The evaluation with every example film changed.
+
+    Args:
+        evaluation: with its examples chosen.
+        change: called with the number of the finding, that of its film (both from 1), the finding and the film.
+    """
+    findings = []
+    for number, result in enumerate(evaluation.findings, 1):
+        chosen = enumerate(result.examples.films, 1)
+        films = tuple(change(number, film, result.finding, example) for film, example in chosen)
+        examples = result.examples.model_copy(update={"films": films})
+        findings.append(result.model_copy(update={"examples": examples}))
+    return evaluation.model_copy(update={"findings": tuple(findings)})
+
+
 def with_pictures(evaluation: Evaluation, source: Path, out: Path) -> Evaluation:
     """Copy the pictures of the films that may be shown; pictures of an earlier evaluation in the folder go.
 
@@ -44,16 +61,12 @@ def with_pictures(evaluation: Evaluation, source: Path, out: Path) -> Evaluation
     folder = out / PICTURES_FOLDER
     folder.mkdir(exist_ok=True)
     order = _findings(source)
-    findings = []
-    for number, result in enumerate(evaluation.findings, 1):
-        place = order.index(result.finding) if result.finding in order else None
-        films = tuple(
-            _copied(example, source, folder / f"{number}-{film}", result.finding, place)
-            for film, example in enumerate(result.examples.films, 1)
-        )
-        examples = result.examples.model_copy(update={"films": films})
-        findings.append(result.model_copy(update={"examples": examples}))
-    written = evaluation.model_copy(update={"findings": tuple(findings)})
+
+    def copied(number: int, film: int, finding: str, example: Example) -> Example:
+        place = order.index(finding) if finding in order else None
+        return _copied(example, source, folder / f"{number}-{film}", finding, place)
+
+    written = with_examples(evaluation, copied)
     _clear(folder, written)
     return written
 

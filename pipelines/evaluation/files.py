@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from pipelines.errors import EvaluationError
 from pipelines.evaluation.background import Choices
-from pipelines.evaluation.example_pictures import with_pictures
+from pipelines.evaluation.example_pictures import with_examples, with_pictures
 from pipelines.evaluation.example_records import Example
 from pipelines.evaluation.predictions import HEATMAP_FOLDER
 from pipelines.evaluation.records import (
@@ -103,15 +103,10 @@ def write_evaluation(evaluation: Evaluation, out: Path, *, pictures: Path | None
 def _without_private_ids(evaluation: Evaluation) -> Evaluation:
     """The folder is passed on and logged to MLflow: an id of a user's own film may say who a patient is."""
 
-    def public(example: Example) -> Example:
+    def public(_number: int, _film: int, _finding: str, example: Example) -> Example:
         return example if example.id_is_public else example.model_copy(update={"image_id": ""})
 
-    findings = []
-    for result in evaluation.findings:
-        films = tuple(public(example) for example in result.examples.films)
-        examples = result.examples.model_copy(update={"films": films})
-        findings.append(result.model_copy(update={"examples": examples}))
-    return evaluation.model_copy(update={"findings": tuple(findings)})
+    return with_examples(evaluation, public)
 
 
 def read_evaluation(folder: Path) -> Evaluation:

@@ -11,6 +11,11 @@ FEW_POSITIVES: Final = 30
 """Below this many patients with a positive (or with a negative) film a note warns about the width of the intervals."""
 
 
+def too_few_for_a_yes(positives: int, negatives: int) -> bool:
+    """Whether films of a class are too few to say that nothing is lost by a change of system."""
+    return min(positives, negatives) < FEW_POSITIVES
+
+
 def independence_note(films: int, patients: int, intervals: str, known: bool) -> str:
     """How films of one patient were treated.
 

@@ -1,13 +1,12 @@
 """Model packages in MLflow: logged as pyfunc models, and found again by their registry names."""
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
 from models.package import MODEL_FILE
-from pipelines.errors import PackageError
+from pipelines.errors import PackageError, without_password
 from pipelines.evaluation.predictions import SCHEMA
 from pipelines.inference.outputs import read_json
 from pipelines.version import DISTRIBUTION
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
 ARTIFACT: Final = "package"
 _REMOTE_SCHEMES: Final = ("models:", "runs:", "mlflow-artifacts:", "s3:", "gs:", "http:", "https:", "file:")
 _STORE_SCHEMES: Final = ("models:", "runs:")
-_PASSWORD: Final = re.compile(r"://[^/\s@]+@")
 _SQLITE: Final = "sqlite:///"
 _TYPES: Final = {pa.string(): "string", pa.float64(): "double", pa.bool_(): "boolean", pa.int64(): "long"}
 
@@ -116,7 +114,7 @@ def _require_store(address: str, uri: str) -> None:
 
 def _sentence(error: Any) -> str:
     """First line of what MLflow says, which names the missing model, alias, version or run; never a password."""
-    first = _PASSWORD.sub("://…@", str(error).strip().splitlines()[0])
+    first = without_password(str(error).strip().splitlines()[0])
     return first if len(first) <= 300 else f"{first[:300]}…"
 
 

@@ -13,7 +13,7 @@ from mlflow.data.pandas_dataset import from_pandas
 from mlflow.exceptions import MlflowException
 
 from pipelines.config import TrainConfig, ValidationSection
-from pipelines.errors import ConfigError
+from pipelines.errors import ConfigError, without_password
 from pipelines.evaluation.files import UNMATCHED_FILE
 from pipelines.evaluation.records import Evaluation
 from pipelines.evaluation.tidy import estimates_of
@@ -80,27 +80,25 @@ def connect(uri: str) -> MlflowClient:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     if uri.startswith("sqlite:///"):
         Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    before = os.environ.get(_URI_VARIABLE)
     earlier = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None  # type: ignore[no-untyped-call]
-    mlflow.set_tracking_uri(uri)
-    # MLflow also writes the variable, and the next run of this process would take one run's store for the user's wish.
-    if before is None:
-        os.environ.pop(_URI_VARIABLE, None)
+    _point_at(uri)
     client = MlflowClient(tracking_uri=uri)
     try:
         client.search_experiments(max_results=1)
     except Exception as error:  # noqa: BLE001  MLflow lets errors of its database and HTTP layers through
         # What comes next in this process must not go to a store that is not there.
-        mlflow.set_tracking_uri(earlier)  # type: ignore[arg-type]  # None is "not set"
-        if before is None:
-            os.environ.pop(_URI_VARIABLE, None)
-        raise ConfigError(f"tracking store {_without_password(uri)} does not answer ({type(error).__name__})") from None
+        _point_at(earlier)
+        raise ConfigError(f"tracking store {without_password(uri)} does not answer ({type(error).__name__})") from None
     return client
 
 
-def _without_password(uri: str) -> str:
-    head, at, tail = uri.rpartition("@")
-    return f"{head.split('://')[0]}://…@{tail}" if at else uri
+def _point_at(uri: str | None) -> None:
+    """Set MLflow's store for this process; None is "not set"."""
+    before = os.environ.get(_URI_VARIABLE)
+    mlflow.set_tracking_uri(uri)  # type: ignore[arg-type]
+    # MLflow also writes the variable, and the next run of this process would take one run's store for the user's wish.
+    if before is None:
+        os.environ.pop(_URI_VARIABLE, None)
 
 
 def candidate_stores(explicit: str | None, beside: Path) -> list[str]:

@@ -25,7 +25,7 @@ from pipelines.evaluation.comparison.records import (
     SystemResult,
 )
 from pipelines.evaluation.joining import Joined, Scored, join_films, scored_films
-from pipelines.evaluation.notes import FEW_POSITIVES
+from pipelines.evaluation.notes import too_few_for_a_yes
 from pipelines.evaluation.options import Options
 from pipelines.evaluation.patients import clusters_of, count_patients
 from pipelines.evaluation.records import software_versions
@@ -206,7 +206,9 @@ def _pair(later: _Contestant, earlier: _Contestant, labels: Bools, clusters: Clu
     if earlier.threshold is not None and absent is None:
         at = earlier.threshold.value
         same = found if own == (at, at) else paired((at, at))
-        kept = _kept(later.system.name, at, same, options.margin, few=is_few(labels))
+        kept = _kept(
+            later.system.name, at, same, options.margin, few=too_few_for_a_yes(int(labels.sum()), int((~labels).sum()))
+        )
     return Pair(
         a=later.system.name,
         b=earlier.system.name,
@@ -246,11 +248,6 @@ def _why_not_kept(later: _Contestant, earlier: _Contestant) -> str | None:
         if len(each.scores) and not 0 <= each.scores.min() <= each.scores.max() <= 1:
             return f"scores of {each.system.name} are no probabilities, so a threshold cannot be carried over"
     return None
-
-
-def is_few(labels: Bools) -> bool:
-    """Whether films of a class are too few to say that nothing is lost."""
-    return min(int(labels.sum()), int((~labels).sum())) < FEW_POSITIVES
 
 
 def _kept(name: str, threshold: float, same: PairedAccuracy, margin: float, *, few: bool) -> KeptThreshold:

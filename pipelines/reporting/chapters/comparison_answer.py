@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from pipelines.evaluation.comparison.records import ComparedFinding, Pair
-from pipelines.evaluation.notes import FEW_POSITIVES
+from pipelines.evaluation.notes import too_few_for_a_yes
 from pipelines.reporting.charts.comparison import points_text
 from pipelines.reporting.printing import Words
 from pipelines.statistics.accuracy.paired import PairedTest
@@ -44,14 +44,9 @@ def answer_of(pair: Pair, result: ComparedFinding, named: dict[str, Markup], wor
     dear = _costs_specificity(kept.specificity.difference, judged.margin)
     verdict, sentence = _verdict(judged.verdict, values, words, dear=dear)
     safe = judged.verdict == "shown" and not dear
-    if judged.verdict == "shown" and is_small(result):
+    if judged.verdict == "shown" and too_few_for_a_yes(result.positives, result.negatives):
         return Answer(words("Not shown."), _too_few(result, words), _price(kept.specificity, words), safe=False)
     return Answer(verdict, sentence, _price(kept.specificity, words), safe=safe)
-
-
-def is_small(result: ComparedFinding) -> bool:
-    """Whether the films are too few to say that nothing is lost."""
-    return min(result.positives, result.negatives) < FEW_POSITIVES
 
 
 def _too_few(result: ComparedFinding, words: Words) -> Markup:
@@ -110,7 +105,7 @@ def _price(specificity: PairedTest, words: Words) -> Markup | None:
 def own_thresholds(pair: Pair, result: ComparedFinding, named: dict[str, Markup], words: Words) -> Markup | None:
     """Non-inferiority with each system at its own threshold; None without thresholds, or as a yes of too few films."""
     judged = pair.non_inferiority
-    if judged is None or (judged.verdict == "shown" and is_small(result)):
+    if judged is None or (judged.verdict == "shown" and too_few_for_a_yes(result.positives, result.negatives)):
         return None
     difference, interval = points_text(judged.estimate, words)
     values = named | {
