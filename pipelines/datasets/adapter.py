@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import pandas as pd
 
@@ -32,6 +32,34 @@ class Option:
     def default(self) -> str:
         """Value where the user gives none."""
         return self.choices[0] if self.choices else ""
+
+
+Access = Literal["open", "registration", "credentialed", "local"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Download:
+    """One file that the publisher serves to anyone."""
+
+    url: str
+    to: str
+    """File name below the data root, POSIX; an archive is unpacked into its folder."""
+    size: int | None = None
+    """Bytes; None where it is not published."""
+    digest: str | None = None
+    """``md5:…`` or ``sha256:…`` as published; None where it is not."""
+    unpack: bool = False
+    """Whether it is an archive to be unpacked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Whole:
+    """What a complete copy of a data set holds."""
+
+    films: int
+    """Rows of its manifest."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Label file below the data root (any of its known places) -> digest as published, or "" where it is not."""
 
 
 Options = Mapping[str, str]
@@ -69,11 +97,26 @@ class Adapter:
     """True where the parser has read the real files; False where only files written after the documentation."""
     verified_note: str
     """What was verified, and what not."""
+    access: Access
+    """open: anyone may download it; registration: after giving a name or signing in; credentialed: after training and a
+    signed agreement; local: it is made or owned by the user."""
+    unknown: str
+    """Which of ``tb`` and ``nodule`` are null rather than 0, on which films, and why."""
     rows: Rows
     """Reads the native label files: (root, options) -> rows without facts of the image files."""
     finish: Finish = _as_they_are
     """Given rows with the stored size known, puts boxes and spacing into stored pixels."""
     options: Mapping[str, Option] = field(default_factory=dict)
+    overlaps: Mapping[str, str] = field(default_factory=dict)
+    """Other data set (its adapter's name where there is one) -> which films of it are in here too, or the reverse."""
+    unverified: tuple[str, ...] = ()
+    """Facts of this card that public documentation did not settle."""
+    downloads: tuple[Download, ...] = ()
+    """Files that ``cxr fetch`` gets; empty where the terms want each user to get them in person."""
+    steps: tuple[str, ...] = ()
+    """How a person gets the files where ``cxr fetch`` may not, in order."""
+    whole: Whole | None = None
+    """What a complete copy holds, to check what arrived; None where that is not published."""
 
     def build(self, root: Path, options: Options | None = None) -> pd.DataFrame:
         """Turn the native label files into manifest rows.

@@ -1,41 +1,18 @@
 """From the name of a data set and its folder to a manifest."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
-from pipelines.datasets.adapter import Adapter, Options
-from pipelines.datasets.folder import FOLDER
+from pipelines.datasets.adapter import Options
 from pipelines.datasets.measure import Progress, fill_facts
-from pipelines.datasets.nih_cxr14 import NIH_CXR14
-from pipelines.datasets.nlm_tb import MONTGOMERY, SHENZHEN
-from pipelines.datasets.phantom import PHANTOM
-from pipelines.datasets.qatar_tb import QATAR_TB
-from pipelines.datasets.vindr_cxr import VINDR_CXR
+from pipelines.datasets.registry import get_adapter
 from pipelines.errors import DatasetError, ManifestError
 from pipelines.manifest import conform, files_present
 
-ADAPTERS: Final[Mapping[str, Adapter]] = MappingProxyType(
-    {adapter.name: adapter for adapter in (NIH_CXR14, VINDR_CXR, MONTGOMERY, SHENZHEN, QATAR_TB, PHANTOM, FOLDER)}
-)
-"""Every data set the project reads, by name."""
-
 _EXAMPLES: Final = 3
-
-
-def get_adapter(name: str) -> Adapter:
-    """The adapter of a data set.
-
-    Raises:
-        DatasetError: there is none of that name; lists the choices.
-    """
-    if name not in ADAPTERS:
-        raise DatasetError(f"no data set is called {name!r}, expected one of {', '.join(ADAPTERS)}")
-    return ADAPTERS[name]
 
 
 def build_manifest(

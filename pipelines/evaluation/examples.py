@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.datasets import ADAPTERS
-from pipelines.datasets.folder import FOLDER
+from pipelines.datasets.adapters.folder import FOLDER
 from pipelines.evaluation.example_records import Drawn, Example, ExampleBox, Examples, FilmKind, NoPicture
 from pipelines.evaluation.joining import Scored, column
 from pipelines.evaluation.localisation.peaks import boxes_of, peak_of

@@ -7,7 +7,7 @@ for null, numbers are float64 with NaN for null, ``rows`` and ``columns`` are In
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from pipelines.findings import FINDINGS
 from pipelines.manifest.problems import Problem, found
-from pipelines.manifest.schema import BOX, COLUMNS, REQUIRED_COLUMNS, SCHEMA
+from pipelines.manifest.schema import BOX, COLUMNS, READING, REQUIRED_COLUMNS, SCHEMA
 
 
 class MisfitError(ValueError):
@@ -72,17 +72,18 @@ def _texts(value: object) -> list[str]:
     return [_text(item) for item in _items(value)]
 
 
-_BOX_FIELDS: Final = tuple(field.name for field in BOX)
+_FIELD_READERS: Final[dict[pa.DataType, Callable[[object], object]]] = {pa.string(): _text, pa.float64(): _number}
+_BOX_FIELDS: Final = {field.name: _FIELD_READERS[field.type] for field in BOX}
+_READING_FIELDS: Final = {field.name: _FIELD_READERS[field.type] for field in READING}
 
 
-def _boxes(value: object) -> list[dict[str, object]]:
-    boxes = []
+def _records(value: object, fields: Mapping[str, Callable[[object], object]]) -> list[dict[str, object]]:
+    records = []
     for item in _items(value):
-        if not isinstance(item, dict) or set(item) != set(_BOX_FIELDS):
+        if not isinstance(item, dict) or set(item) != set(fields):
             raise MisfitError
-        corners = {name: _number(item[name]) for name in _BOX_FIELDS if name != "finding"}
-        boxes.append({"finding": _text(item["finding"]), **corners})
-    return boxes
+        records.append({name: read(item[name]) for name, read in fields.items()})
+    return records
 
 
 _READERS: Final[dict[pa.DataType, tuple[str, Callable[[object], object]]]] = {
@@ -92,7 +93,11 @@ _READERS: Final[dict[pa.DataType, tuple[str, Callable[[object], object]]]] = {
     pa.list_(pa.string()): ('a list of texts like ["Nodule"]', _texts),
     pa.list_(BOX): (
         f'a list of boxes like [{{"finding": "{FINDINGS[0]}", "x0": 1, "y0": 1, "x1": 9, "y1": 9}}]',
-        _boxes,
+        lambda value: _records(value, _BOX_FIELDS),
+    ),
+    pa.list_(READING): (
+        f'a list of readings like [{{"reader": "R1", "finding": "{FINDINGS[0]}", "value": 1}}]',
+        lambda value: _records(value, _READING_FIELDS),
     ),
 }
 

@@ -7,7 +7,7 @@ import io
 import json
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from pipelines.errors import ManifestError
 from pipelines.manifest.columns import to_columns
 from pipelines.manifest.problems import found, refuse
-from pipelines.manifest.schema import COLUMNS, SCHEMA
+from pipelines.manifest.schema import COLUMNS, LATER_COLUMNS, SCHEMA
 from pipelines.manifest.values import value_problems
 from pipelines.system import replacing
 
@@ -160,10 +160,10 @@ def _quoted(cell: str) -> str:
     return '"' + cell.replace('"', '""') + '"' if _TO_QUOTE.search(cell) else cell
 
 
-def _cells(canonical: pd.DataFrame) -> Iterable[tuple[str, ...]]:
+def _cells(canonical: pd.DataFrame, names: Sequence[str]) -> Iterable[tuple[str, ...]]:
     """Rows of quoted cells."""
     columns = []
-    for name in COLUMNS:
+    for name in names:
         column = canonical[name]
         null = column.isna()
         if null.all():  # most of the columns of a manifest without films on disk
@@ -175,8 +175,8 @@ def _cells(canonical: pd.DataFrame) -> Iterable[tuple[str, ...]]:
     return zip(*columns, strict=True)
 
 
-def _to_csv(canonical: pd.DataFrame) -> bytes:
-    lines = [",".join(COLUMNS), *map(",".join, _cells(canonical))]
+def _to_csv(canonical: pd.DataFrame, names: Sequence[str] = COLUMNS) -> bytes:
+    lines = [",".join(names), *map(",".join, _cells(canonical, names))]
     return ("\n".join(lines) + "\n").encode()
 
 
@@ -197,4 +197,5 @@ def manifest_digest(frame: pd.DataFrame, *, canonical: bool = False) -> str:
         ManifestError: the frame breaks the schema.
     """
     rows = (frame if canonical else conform(frame)).sort_values("image_id", kind="stable")
-    return hashlib.sha256(b"cxr-manifest-1\n" + _to_csv(rows)).hexdigest()
+    said = [name for name in COLUMNS if name not in LATER_COLUMNS or rows[name].notna().any()]
+    return hashlib.sha256(b"cxr-manifest-1\n" + _to_csv(rows, said)).hexdigest()

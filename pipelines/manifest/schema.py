@@ -24,6 +24,15 @@ BOX: Final = pa.struct(
 )
 """One finding's box in stored pixels: x to the right, y down, corners at pixel edges, x0 < x1 and y0 < y1."""
 
+READING: Final = pa.struct(
+    [
+        pa.field("reader", pa.string(), nullable=False),
+        pa.field("finding", pa.string(), nullable=False),
+        pa.field("value", pa.float64(), nullable=False),
+    ]
+)
+"""What one reader said of one finding: 1 or 0. Readers are known by the data set's own codes."""
+
 SCHEMA: Final = pa.schema(
     [
         pa.field("image_id", pa.string(), nullable=False),  # <dataset>/<native id>, unique
@@ -47,9 +56,13 @@ SCHEMA: Final = pa.schema(
         pa.field("columns", pa.int64()),
         pa.field("sha256", pa.string()),  # of the file; null = not on disk when the manifest was built, or not hashed
         pa.field("pixel_hash", pa.string()),  # perceptual, 64 bits as 16 hex digits; null as for sha256
+        pa.field("readings", pa.list_(READING)),  # every reader's own word; null = only the agreed labels are known
+        pa.field("fingerprint", pa.string()),  # by which changed copies of a picture are found; null as for sha256
     ]
 )
 
 COLUMNS: Final = tuple(SCHEMA.names)
+LATER_COLUMNS: Final = ("readings", "fingerprint")
+"""Columns that the first manifests had not: where nothing is in them, a manifest is what it was without them."""
 REQUIRED_COLUMNS: Final = ("image_id", "path", "dataset")
 """Columns that a hand-written CSV cannot leave out; the others are filled with null."""

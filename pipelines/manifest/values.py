@@ -79,6 +79,11 @@ def _rules(frame: pd.DataFrame) -> Iterator[tuple[str, str, "pd.Series[bool]"]]:
         f"rows with a box whose corners are inverted or whose finding is not one of {', '.join(FINDINGS)}",
         _where(frame["boxes"], _bad_boxes),
     )
+    yield (
+        "bad_readings",
+        f"rows with a reading that is not 1 or 0, is not of {', '.join(FINDINGS)} or is given twice",
+        _where(frame["readings"], _bad_readings),
+    )
 
 
 def _where(column: "pd.Series[Any]", test: Callable[..., bool]) -> "pd.Series[bool]":
@@ -90,3 +95,9 @@ def _bad_boxes(boxes: list[dict[str, object]]) -> bool:
         box["finding"] not in FINDINGS or not (box["x0"] < box["x1"] and box["y0"] < box["y1"])  # type: ignore[operator]
         for box in boxes
     )
+
+
+def _bad_readings(readings: list[dict[str, object]]) -> bool:
+    said = [(reading["reader"], reading["finding"]) for reading in readings]
+    values = all(reading["finding"] in FINDINGS and reading["value"] in (0.0, 1.0) for reading in readings)
+    return not values or len(set(said)) != len(said)

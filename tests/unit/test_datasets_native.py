@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.datasets import ADAPTERS, get_adapter
+from pipelines.datasets.adapters.nlm_tb import _montgomery_reading, _shenzhen_reading
 from pipelines.datasets.native import age_years, find_base, image_files, need_file, read_table, sex_of
-from pipelines.datasets.nlm_tb import _montgomery_reading, _shenzhen_reading
 from pipelines.errors import DatasetError
 from pipelines.manifest.schema import COLUMNS
 
@@ -119,24 +119,22 @@ def test_find_base_says_where_it_looked(tmp_path: Path) -> None:
 
 
 def test_every_card_is_whole() -> None:
-    assert tuple(ADAPTERS) == ("nih_cxr14", "vindr_cxr", "montgomery", "shenzhen", "qatar_tb", "phantom", "folder")
+    assert list(ADAPTERS)[-2:] == ["folder", "phantom"]
+    assert list(ADAPTERS)[:-2] == sorted(set(ADAPTERS) - {"phantom", "folder"})
     for name, adapter in ADAPTERS.items():
         assert adapter.name == name
-        for text in ("title", "citation", "licence", "how_to_get", "size", "label_origin", "verified_note"):
+        for text in ("title", "citation", "licence", "how_to_get", "size", "label_origin", "verified_note", "unknown"):
             assert getattr(adapter, text).strip(), (name, text)
         assert adapter.known_defects, name
         assert all(isinstance(defect, str) and len(defect) > 20 for defect in adapter.known_defects), name
         said = " ".join(adapter.label_mapping.values()) + " ".join(adapter.label_mapping)
         assert re.search(r"\btb\b", said), name
         assert "nodule" in said, name
-        assert set(adapter.options) <= {"consensus", "name", "reference_standard"}
     assert "tb" in COLUMNS
 
 
 def test_an_unknown_data_set_or_option_is_one_sentence() -> None:
-    with pytest.raises(
-        DatasetError, match=r"'nih'.*nih_cxr14, vindr_cxr, montgomery, shenzhen, qatar_tb, phantom, folder"
-    ):
+    with pytest.raises(DatasetError, match=r"'nih'.*montgomery, .*nih_cxr14, .*vindr_cxr, folder, phantom"):
         get_adapter("nih")
     with pytest.raises(DatasetError, match="no option 'x', its options: consensus"):
         get_adapter("vindr_cxr").resolve({"x": "1"})

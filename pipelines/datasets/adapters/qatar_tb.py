@@ -73,5 +73,9 @@ QATAR_TB: Final = Adapter(
     ),
     verified=True,
     verified_note="494 tuberculosis and 500 normal pictures of the public part, in their native folders",
+    access="registration",
+    unknown="nodule on every film: nobody looked for nodules, also not on the films called normal",
     rows=_rows,
 )
+
+ADAPTERS: Final = (QATAR_TB,)

@@ -225,6 +225,10 @@ NIH_CXR14: Final = Adapter(
     ),
     verified=True,
     verified_note="the full v2020 label, list and box files and 738 films (resized to 512 x 512)",
+    access="open",
+    unknown="tb on every film: tuberculosis was not among the labels that were mined",
     rows=_rows,
     finish=_finish,
 )
+
+ADAPTERS: Final = (NIH_CXR14,)

@@ -129,9 +129,13 @@ FOLDER: Final = Adapter(
     known_defects=("without a CSV patient ids are not known: give patient_id there if you split the films",),
     verified=True,
     verified_note="the layout is this project's own",
+    access="local",
+    unknown="whatever the folders or the table do not say",
     rows=_rows,
     options={
         "name": Option((), "the data set's name, first part of every image id (default: folder)"),
         "reference_standard": Option(("", *REFERENCE_STANDARDS), "how you know the labels"),
     },
 )
+
+ADAPTERS: Final = (FOLDER,)

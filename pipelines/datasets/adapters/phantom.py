@@ -73,5 +73,9 @@ PHANTOM: Final = Adapter(
     ),
     verified=True,
     verified_note="made and read by the same project",
+    access="local",
+    unknown="nothing: both findings are known on every film",
     rows=_rows,
 )
+
+ADAPTERS: Final = (PHANTOM,)

@@ -125,6 +125,10 @@ VINDR_CXR: Final = Adapter(
     verified_note=(
         "layout, counts and readers as published; the parser was proved on files written after that description only"
     ),
+    access="credentialed",
+    unknown="nothing: every reader was asked for every label",
     rows=_rows,
     options={"consensus": Option(("majority", "any"), "how many of a film's readers make a label positive")},
 )
+
+ADAPTERS: Final = (VINDR_CXR,)

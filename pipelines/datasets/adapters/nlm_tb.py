@@ -194,6 +194,8 @@ MONTGOMERY: Final = Adapter(
     verified_note=(
         "names, counts, reading format and spacing as published; proved on files written after that description only"
     ),
+    access="open",
+    unknown="nodule on every film: the readings were made for tuberculosis",
     rows=_montgomery,
     finish=_montgomery_spacing,
 )
@@ -226,5 +228,9 @@ SHENZHEN: Final = Adapter(
         "the readings of all 662 films as one CSV; films and text files as published, proved on files written "
         "after that"
     ),
+    access="open",
+    unknown="nodule on every film: the readings were made for tuberculosis",
     rows=_shenzhen,
 )
+
+ADAPTERS: Final = (MONTGOMERY, SHENZHEN)
