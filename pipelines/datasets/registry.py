@@ -16,7 +16,8 @@ _OWN: Final = ("phantom", "folder")
 
 def _found() -> Iterator[Adapter]:
     for module in pkgutil.iter_modules(adapters.__path__):
-        yield from importlib.import_module(f"{adapters.__name__}.{module.name}").ADAPTERS
+        # A module without the name holds what adapters share.
+        yield from getattr(importlib.import_module(f"{adapters.__name__}.{module.name}"), "ADAPTERS", ())
 
 
 def _by_name() -> dict[str, Adapter]:
