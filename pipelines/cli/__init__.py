@@ -10,6 +10,7 @@ import typer
 
 from pipelines.cli import (
     comparing,
+    crossing,
     data,
     merging,
     model,
@@ -43,6 +44,7 @@ app.command()(interruptible(data.phantom))
 app.command()(interruptible(data.datasets))
 app.add_typer(data.manifest_app, name="manifest")
 app.command()(interruptible(run.train))
+app.command()(interruptible(crossing.cross))
 app.command()(interruptible(predicting.predict))
 app.command(merging.MERGE_VERB)(interruptible(merging.merge))
 app.command()(interruptible(results.evaluate))

@@ -17,6 +17,10 @@ _NO_LOCKS: Final = (errno.ENOLCK, errno.EOPNOTSUPP)
 """What network file systems answer that know no locks, beside ENOSYS, which `FileLock` answers itself."""
 
 
+class FolderInUseError(CxrError):
+    """Another run is writing in a folder."""
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Keep other runs out of a folder while the block runs; the system gives it free however the process ends.
@@ -25,14 +29,17 @@ def locked(folder: Path) -> Iterator[None]:
         folder: made where it does not exist.
 
     Raises:
-        CxrError: another run has it, or nothing can be written there.
+        FolderInUseError: another run has it.
+        CxrError: nothing can be written there.
     """
     file = folder / LOCK_FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = _acquired(file)
     except Timeout:
-        raise CxrError(f"{text_of(folder)}: another run is writing there; wait for its end or stop it") from None
+        raise FolderInUseError(
+            f"{text_of(folder)}: another run is writing there; wait for its end or stop it"
+        ) from None
     except OSError as error:
         what = error.strerror or type(error).__name__
         raise CxrError(f"{text_of(folder)}: cannot write there ({what})") from None

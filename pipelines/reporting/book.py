@@ -114,6 +114,8 @@ class Book:
     """The command that makes the page again, with file names only; None: made from Python."""
     comparison: Comparison | None = None
     """Systems on the same films: what a comparison page is made from, which then has no evaluations."""
+    matrix: str | None = None
+    """Title of a cross-cohort matrix whose cells the evaluations are; None: they are a report's."""
 
     @property
     def tested(self) -> tuple[Tested, ...]:

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -15,6 +15,7 @@ from pipelines.reporting.chapters import (
     calibration,
     checklist,
     comparison,
+    cross,
     explore,
     films,
     flow,
@@ -42,6 +43,7 @@ CHAPTERS: Final[tuple[Callable[[Book, Words], Chapter], ...]] = (
 )
 """The chapters of evaluations, in the order in which they are read."""
 COMPARISON_CHAPTERS: Final = (comparison.chapter,)
+CROSS_CHAPTERS: Final = (cross.chapter,)
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,29 @@ def write_report(
         ReportError: a file that cannot be written there, or a page that could not be printed.
     """
     write_book(open_book(evaluations, command), out, languages)
+
+
+def write_cross_page(
+    evaluations: Sequence[Path],
+    out: Path,
+    *,
+    title: str,
+    languages: Sequence[str] = ("en",),
+    command: str | None = None,
+) -> None:
+    """Write the page of a cross-cohort matrix: every evaluation is one cell.
+
+    Args:
+        evaluations: folders, one for each model and cohort.
+        out: as for `write_report`.
+        title: of the matrix.
+        languages: as for `write_report`.
+        command: as for `write_report`.
+
+    Raises:
+        CxrError: as for `write_report`.
+    """
+    write_book(replace(open_book(evaluations, command), matrix=title), out, languages)
 
 
 def write_book(book: Book, out: Path, languages: Sequence[str]) -> None:
@@ -118,6 +143,8 @@ def edition(book: Book, one: Language, chosen: Sequence[Language]) -> Edition:
     """The report in one of the page's languages."""
     words = Words(one, book, several=len(chosen) > 1)
     makers = CHAPTERS if book.comparison is None else COMPARISON_CHAPTERS
+    if book.matrix is not None:
+        makers = CROSS_CHAPTERS
     chapters = tuple(make(book, words) for make in makers)
     title = _title(book, words)
     body = words.render(
@@ -137,6 +164,8 @@ def edition(book: Book, one: Language, chosen: Sequence[Language]) -> Edition:
 def _title(book: Book, words: Words) -> Markup:
     if book.comparison is not None:
         return Markup("<bdi>{}</bdi>").format(plain(book.comparison.title))
+    if book.matrix is not None:
+        return Markup("<bdi>{}</bdi>").format(plain(book.matrix))
     titles = [study.evaluation.title for study in book.studies]
     if len(titles) == 1:
         return Markup("<bdi>{}</bdi>").format(plain(titles[0]))

@@ -28,6 +28,8 @@ _LOGGED: Final = frozenset(
     {
         "auroc",
         "control_auroc",
+        "control_border_auroc",
+        "control_lungs_hidden_auroc",
         "sensitivity",
         "specificity",
         "specificity_at_sensitivity_0.9",
@@ -161,11 +163,12 @@ def open_tracker(
     if not active:
         yield Tracker(config, None, None)
         return
-    client = connect(tracking_uri(config.tracking.uri, config.out.parent))
-    _choose_experiment(client, config)
+    uri = tracking_uri(config.tracking.uri, config.out.parent)
+    client = connect(uri)
+    mlflow.set_experiment(experiment_id=ensure_experiment(client, config.tracking.experiment, uri))
     known = config.out / RUN_ID_FILE
     run_id = known.read_text().strip() if resume and known.is_file() else None
-    if run_id is not None and not _run_exists(client, run_id):
+    if run_id is not None and not run_exists(client, run_id):
         run_id = None
     with mlflow.start_run(run_id=run_id, run_name=config.name, log_system_metrics=True) as run:
         if run_id is None:
@@ -174,17 +177,18 @@ def open_tracker(
         yield Tracker(config, client, run.info.run_id)
 
 
-def _choose_experiment(client: MlflowClient, config: TrainConfig) -> None:
-    name = config.tracking.experiment
-    if client.get_experiment_by_name(name) is None:
-        uri = mlflow.get_tracking_uri()
-        # Beside the database, not in the folder the command happened to be started from.
-        beside = Path(uri.removeprefix("sqlite:///")).parent / "mlartifacts" if uri.startswith("sqlite:///") else None
-        client.create_experiment(name, artifact_location=beside.resolve().as_uri() if beside else None)
-    mlflow.set_experiment(name)
+def ensure_experiment(client: MlflowClient, name: str, uri: str) -> str:
+    """Return the id of an experiment, which is made where the store has none of that name."""
+    known = client.get_experiment_by_name(name)
+    if known is not None:
+        return str(known.experiment_id)
+    # Beside the database, not in the folder the command happened to be started from.
+    beside = Path(uri.removeprefix("sqlite:///")).parent / "mlartifacts" if uri.startswith("sqlite:///") else None
+    return str(client.create_experiment(name, artifact_location=beside.resolve().as_uri() if beside else None))
 
 
-def _run_exists(client: MlflowClient, run_id: str) -> bool:
+def run_exists(client: MlflowClient, run_id: str) -> bool:
+    """Whether a store holds a run that was not deleted."""
     try:
         return bool(client.get_run(run_id).info.lifecycle_stage == "active")
     except MlflowException:
@@ -263,7 +267,7 @@ def log_evaluation(uri: str, run_id: str, evaluation: Evaluation, folder: Path, 
         False where that store does not hold the run: the evaluation is then only in its folder.
     """
     client = connect(uri)
-    if not _run_exists(client, run_id):
+    if not run_exists(client, run_id):
         return False
     for metric, value in evaluation_metrics(evaluation, name).items():
         client.log_metric(run_id, metric, value)
