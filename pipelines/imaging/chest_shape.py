@@ -30,7 +30,7 @@ _PLACES: Final = tuple(
     for y in (-0.18, -0.12, -0.06, 0.0, 0.06, 0.12, 0.18)
 )
 """Centre from the middle of the canvas, and size, of the chests that are tried: x, y, width, height in canvas sides."""
-_LUNG: Final = np.array(
+LUNG: Final = np.array(
     [(.10, -.40), (.20, -.46), (.30, -.42), (.38, -.28), (.44, -.05), (.47, .20), (.47, .38), (.36, .33), (.22, .27),
      (.12, .27), (.08, .0), (.07, -.25)]
 )  # fmt: skip
@@ -182,7 +182,7 @@ def _draw(x: float, y: float, width: float, height: float) -> tuple[NDArray[np.f
 def _lung_cells(side: int, x: float, y: float, width: float, height: float) -> NDArray[np.float64]:
     """Share of each canvas cell that one lung covers, 0-1."""
     fine = 4 * SIDE
-    points = np.stack([_LUNG[:, 0] * side * width + x + 0.5, _LUNG[:, 1] * height + y + 0.5], axis=1)
+    points = np.stack([LUNG[:, 0] * side * width + x + 0.5, LUNG[:, 1] * height + y + 0.5], axis=1)
     drawn = np.zeros((fine, fine), np.uint8)
     cv2.fillPoly(drawn, [np.round(points * fine).astype(np.int32)], (255,))
     small: Any = cv2.resize(drawn, (SIDE, SIDE), interpolation=cv2.INTER_AREA)

@@ -34,6 +34,7 @@ class Placement:
         height: rows of the square that the film covers.
         width: columns of the square that it covers.
         orientation: what turns the stored film upright, as it lies in the square.
+        crop: the part of the film that is shown, x0, y0, x1, y1 in pixels of the upright film; None for all of it.
     """
 
     rows: int
@@ -44,13 +45,28 @@ class Placement:
     height: int
     width: int
     orientation: Orientation = UPRIGHT
+    crop: Box | None = None
 
     @classmethod
-    def fit(cls, rows: int, columns: int, size: int, orientation: Orientation = UPRIGHT) -> "Placement":
-        """Place a film of `rows` x `columns` stored pixels into a square of `size` pixels (all at least 1)."""
+    def fit(
+        cls, rows: int, columns: int, size: int, orientation: Orientation = UPRIGHT, crop: Box | None = None
+    ) -> "Placement":
+        """Place a film of `rows` x `columns` stored pixels, or part of it, into a square of `size` (all at least 1)."""
         assert min(rows, columns, size) >= 1, f"sides must be at least 1, got {rows} x {columns} into {size}"
-        height, width = scaled_shape(*orientation.shape(rows, columns), size)
-        return cls(rows, columns, size, (size - height) // 2, (size - width) // 2, height, width, orientation)
+        shown = orientation.shape(rows, columns) if crop is None else (crop[3] - crop[1], crop[2] - crop[0])
+        height, width = scaled_shape(*shown, size)
+        return cls(rows, columns, size, (size - height) // 2, (size - width) // 2, height, width, orientation, crop)
+
+    @property
+    def whole(self) -> "Placement":
+        """Where all of the film would lie."""
+        return Placement.fit(self.rows, self.columns, self.size, self.orientation)
+
+    @property
+    def shown(self) -> Box:
+        """The part of the upright film that lies in the square: x0, y0, x1, y1 in its pixels."""
+        rows, columns = self.upright_shape
+        return (0.0, 0.0, float(columns), float(rows)) if self.crop is None else self.crop
 
     @property
     def upright_shape(self) -> tuple[int, int]:
@@ -60,13 +76,13 @@ class Placement:
     def to_square(self, x: Coordinate, y: Coordinate) -> tuple[Coordinate, Coordinate]:
         """Stored coordinates -> coordinates in the square."""
         x, y = self.orientation.to_upright(x, y, rows=self.rows, columns=self.columns)
-        rows, columns = self.upright_shape
-        return self.left + x * self.width / columns, self.top + y * self.height / rows
+        x0, y0, x1, y1 = self.shown
+        return self.left + (x - x0) * self.width / (x1 - x0), self.top + (y - y0) * self.height / (y1 - y0)
 
     def to_stored(self, x: Coordinate, y: Coordinate) -> tuple[Coordinate, Coordinate]:
         """Coordinates in the square -> stored coordinates (outside the film where the padding is)."""
-        rows, columns = self.upright_shape
-        x, y = (x - self.left) * columns / self.width, (y - self.top) * rows / self.height
+        x0, y0, x1, y1 = self.shown
+        x, y = x0 + (x - self.left) * (x1 - x0) / self.width, y0 + (y - self.top) * (y1 - y0) / self.height
         return self.orientation.to_stored(x, y, rows=self.rows, columns=self.columns)
 
     def to_picture(self, x: float, y: float, shape: tuple[int, ...]) -> tuple[float, float]:
@@ -108,7 +124,7 @@ def to_longest(pixels: Pixels, longest: int) -> Pixels:
     return _resize(pixels, height, width)
 
 
-def scaled_shape(rows: int, columns: int, longest: int) -> tuple[int, int]:
+def scaled_shape(rows: float, columns: float, longest: int) -> tuple[int, int]:
     """Rows and columns of a film when its longer side has `longest` pixels, aspect kept."""
     scale = longest / max(rows, columns)
     return max(1, round(rows * scale)), max(1, round(columns * scale))

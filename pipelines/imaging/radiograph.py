@@ -14,7 +14,7 @@ from pipelines.imaging.dicom_facts import dicom_facts
 from pipelines.imaging.dicom_file import DicomFile
 from pipelines.imaging.display import shrink, to_display
 from pipelines.imaging.film_facts import FilmFacts
-from pipelines.imaging.geometry import Pixels, Placement
+from pipelines.imaging.geometry import Box, Pixels, Placement
 from pipelines.imaging.intended_use import IntendedUse
 from pipelines.imaging.intensity import Intensity
 from pipelines.imaging.layout import Layout, check_film, sop_class_of
@@ -42,9 +42,18 @@ class Radiograph:
     quality: Quality
     orientation: Orientation = UPRIGHT
 
-    def placement(self, size: int) -> Placement:
-        """Where the film lies in a square of `size` pixels."""
-        return Placement.fit(self.facts.rows, self.facts.columns, size, self.orientation)
+    def placement(self, size: int, crop: Box | None = None) -> Placement:
+        """Where the film lies in a square of `size` pixels.
+
+        Args:
+            size: side of the square.
+            crop: the part that is shown, x0, y0, x1, y1 as shares of the upright film; None for all of it.
+        """
+        rows, columns = self.orientation.shape(self.facts.rows, self.facts.columns)
+        part = None
+        if crop is not None:
+            part = crop[0] * columns, crop[1] * rows, crop[2] * columns, crop[3] * rows
+        return Placement.fit(self.facts.rows, self.facts.columns, size, self.orientation, part)
 
     @property
     def view(self) -> str | None:
@@ -62,7 +71,9 @@ class Radiograph:
         return self.facts.manufacturer
 
 
-def read_radiograph(path: Path, *, max_side: int | None = None, use: IntendedUse | None = None) -> Radiograph:
+def read_radiograph(
+    path: Path, *, max_side: int | None = None, use: IntendedUse | None = None, untint: bool = False
+) -> Radiograph:
     """Read one chest radiograph as display values: dense tissue is bright.
 
     Where a DICOM file has a VOI look-up table or window, the first usable one is applied, the table before a window;
@@ -76,6 +87,8 @@ def read_radiograph(path: Path, *, max_side: int | None = None, use: IntendedUse
         max_side: pixels along the longer side of a film that is larger (at least 1). It permits a decoder to stop at
             a stored resolution that shows as much; otherwise the result is that of reading in full and averaging areas.
         use: films outside it are refused before their pixels are decoded; None refuses none.
+        untint: bring the channels of a tinted PNG, JPEG or TIFF to one range before they become grey; a DICOM colour
+            capture becomes luma all the same.
 
     Returns:
         Pixels float32 ``[rows, columns]`` in [0, 1], facts of acquisition that survive de-identification, and what
@@ -92,7 +105,7 @@ def read_radiograph(path: Path, *, max_side: int | None = None, use: IntendedUse
     with open_image(path) as (stream, size, file_format):
         if file_format is Format.DICOM:
             return _read_dicom(DicomFile.parse(stream, size, tags.DISPLAY), max_side, use)
-        film = read_raster(stream, size, file_format)
+        film = read_raster(stream, size, file_format, untint=untint)
         return _judged(_either_way(shrink(film.pixels, max_side)), raster_facts(film.header, colour=film.colour))
 
 

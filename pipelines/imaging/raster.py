@@ -66,8 +66,8 @@ def read_header(stream: BinaryIO, size: int, file_format: Format) -> RasterHeade
     return _READERS[file_format].header(stream, size)
 
 
-def read_raster(stream: BinaryIO, size: int, file_format: Format) -> RasterFilm:
-    """Decode a raster film.
+def read_raster(stream: BinaryIO, size: int, file_format: Format, *, untint: bool = False) -> RasterFilm:
+    """Decode a raster film; `untint`: see `display_values`.
 
     Raises:
         FilmError: as `read_header`; too_small, too_large or blank.
@@ -80,7 +80,7 @@ def read_raster(stream: BinaryIO, size: int, file_format: Format) -> RasterFilm:
     samples = _READERS[file_format].decode(stream, size, header)
     if samples.shape[:2] != (header.rows, header.columns) or samples.ndim > 3:
         raise FilmError(Reason.CORRUPT, f"the {file_format.value} decodes to another size than its header states")
-    grey, colour = display_values(samples, header)
+    grey, colour = display_values(samples, header, untint=untint)
     upright = Orientation.of_exif(header.orientation).apply(grey)
     return RasterFilm(header, np.ascontiguousarray(upright, dtype=np.float32), colour)
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pipelines.errors import Reason
 from pipelines.imaging.decode import LUMA
 from pipelines.imaging.film_error import FilmError
+from pipelines.imaging.harmonise.tint import GreyOfRgb, grey_of_tinted, some_pixels
 from pipelines.imaging.intensity import ROBUST_PERCENTILES
 from pipelines.imaging.raster_header import RasterHeader
 
@@ -21,14 +22,20 @@ COLOUR_SHARE: Final = 0.001
 """Where more of the pixels than this differ by more, the picture is in colour: tinted, photographed or annotated."""
 
 _BLOCK_PIXELS: Final = 1 << 20
+_RGB_OF_YCC: Final = np.array([(1, 0, 1.402), (1, -0.344136, -0.714136), (1, 1.772, 0)], dtype=np.float32)
+"""ITU-T T.871: red, green and blue of Y, Cb and Cr, the latter two about `_NEUTRAL`."""
+_NEUTRAL: Final = np.array([0, 128 / 255, 128 / 255], dtype=np.float32)
 
 
-def display_values(samples: NDArray[Any], header: RasterHeader) -> tuple[NDArray[np.float32], bool]:
+def display_values(
+    samples: NDArray[Any], header: RasterHeader, *, untint: bool = False
+) -> tuple[NDArray[np.float32], bool]:
     """Scale samples to display values.
 
     Args:
         samples: ``[rows, columns]`` or ``[rows, columns, 1 to 4 channels]``; Y, Cb and Cr where the header says so.
         header: of the same file.
+        untint: bring the channels of a film in colour to one range before they become grey.
 
     Returns:
         float32 ``[rows, columns]`` in [0, 1] as stored (before orientation), dense tissue bright; and whether the
@@ -39,9 +46,10 @@ def display_values(samples: NDArray[Any], header: RasterHeader) -> tuple[NDArray
     """
     channels = samples[..., None] if samples.ndim == 2 else samples
     colour = _is_colour(channels, header)
-    if header.transformed:
+    tint = _tint(channels, header) if untint and colour and header.nominal else None
+    if header.transformed and tint is None:
         channels = channels[..., :1]
-    grey = _nominal(channels, header) if header.nominal else _robust(_luma(channels, 1.0, np.float64))
+    grey = _nominal(channels, header, tint) if header.nominal else _robust(_luma(channels, 1.0, np.float64))
     if grey.min() == grey.max():
         raise FilmError(Reason.BLANK, "all pixels have one value")
     if header.photometric == "MONOCHROME1":
@@ -49,10 +57,11 @@ def display_values(samples: NDArray[Any], header: RasterHeader) -> tuple[NDArray
     return grey, colour
 
 
-def _nominal(channels: NDArray[Any], header: RasterHeader) -> NDArray[np.float32]:
+def _nominal(channels: NDArray[Any], header: RasterHeader, tint: GreyOfRgb | None = None) -> NDArray[np.float32]:
     """Luma over black, scaled by the full range; an alpha that is the same everywhere is no transparency."""
     alpha = channels[..., -1] if channels.shape[2] in (2, 4) else None
-    grey = _luma(channels, _top(channels[..., : _colours(channels)], header), np.float32)
+    top = _top(channels[..., : _colours(channels)], header)
+    grey = _luma(channels, top, np.float32) if tint is None else _untinted(channels, top, tint)
     if alpha is not None and alpha.min() != alpha.max():
         full = np.float32(1 / ((1 << header.bits) - 1))
         for block in _blocks(alpha):
@@ -104,6 +113,23 @@ def _luma(channels: NDArray[Any], top: float, kind: type[np.floating[Any]]) -> N
     for block in _blocks(channels):
         values = channels[block][..., :colours].astype(kind)
         grey[block] = (values[..., 0] if colours == 1 else values @ LUMA.astype(kind)) * scale
+    return grey
+
+
+def _tint(channels: NDArray[Any], header: RasterHeader) -> GreyOfRgb:
+    """How samples, divided by the white one, become grey when the film's tint is removed."""
+    values = some_pixels(channels[..., :3]).astype(np.float32) / np.float32(_top(channels[..., :3], header))
+    if not header.transformed:
+        return grey_of_tinted(values, LUMA)
+    found = grey_of_tinted(np.clip((values - _NEUTRAL) @ _RGB_OF_YCC.T, 0.0, 1.0), LUMA)
+    weights = found.weights @ _RGB_OF_YCC
+    return GreyOfRgb(weights, found.offset - float(weights @ _NEUTRAL))
+
+
+def _untinted(channels: NDArray[Any], top: float, tint: GreyOfRgb) -> NDArray[np.float32]:
+    grey = np.empty(channels.shape[:2], dtype=np.float32)
+    for block in _blocks(channels):
+        grey[block] = channels[block][..., :3].astype(np.float32) @ (tint.weights / np.float32(top)) + tint.offset
     return grey
 
 
