@@ -26,7 +26,7 @@ from pipelines.imaging import (
     to_longest,
     to_square,
 )
-from pipelines.imaging.thumbnail import thumbnail_features
+from pipelines.imaging.control_features import control_features
 
 if TYPE_CHECKING:
     from pipelines.heatmaps import FilmMaps
@@ -42,7 +42,7 @@ class DecodeRequest:
     size: int
     """Side of the network's square input in pixels."""
     features: bool = False
-    """Also what the shape-free control sees."""
+    """Also what the shortcut controls see."""
     picture_side: int | None = None
     """Longer side of a picture to show heat maps on; None for no picture."""
     use: IntendedUse | None = None
@@ -61,7 +61,7 @@ class DecodedFilm(NamedTuple):
     facts: FilmFacts
     """What its file says."""
     features: NDArray[np.float64] | None
-    """``[261]``, where asked for."""
+    """``[441]`` of `control_features`, where asked for."""
     picture: NDArray[np.uint8] | None
     """``[h, w]``, where asked for."""
 
@@ -124,7 +124,7 @@ def read_film(file: Path, request: DecodeRequest) -> DecodedFilm:
         placement,
         radiograph.quality,
         radiograph.facts,
-        thumbnail_features(radiograph.pixels) if request.features else None,
+        control_features(radiograph.pixels) if request.features else None,
         _picture(file, radiograph, request.picture_side) if request.picture_side else None,
     )
 

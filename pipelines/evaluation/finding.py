@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from pipelines.evaluation.control import control_from_estimate, control_from_scores
+from pipelines.evaluation.control import control_from_estimate, control_from_scores, control_key
 from pipelines.evaluation.curves import histogram, roc_curve
 from pipelines.evaluation.examples import choose_examples
 from pipelines.evaluation.joining import Scored, column
@@ -21,6 +21,7 @@ from pipelines.evaluation.subgroups.sides import Limits
 from pipelines.evaluation.tables import numbers
 from pipelines.evaluation.thresholds.points import Thresholds, operating_results, thresholds_for
 from pipelines.findings import FINDING_NAMES
+from pipelines.imaging.control_features import KINDS
 from pipelines.statistics.accuracy.assessment import accuracy
 from pipelines.statistics.calibration.measures import calibration, calibration_at_prevalence
 from pipelines.statistics.decision import decision_curve
@@ -63,6 +64,7 @@ def evaluate_finding(scored: Scored, finding: str, settings: Settings) -> Findin
     films = clusters if found.interval != "analytic" else Clusters.of(None, len(labels))
     plan = question.resolved(clusters)[1]
     everyone = np.ones(len(labels), dtype=bool)
+    controls = _controls(scored, finding, found.auroc, settings)
     return FindingResult(
         finding=finding,
         name=FINDING_NAMES.get(finding, finding),
@@ -80,7 +82,8 @@ def evaluate_finding(scored: Scored, finding: str, settings: Settings) -> Findin
         partial_auroc=found.partial_auroc,
         at_sensitivity=found.at_sensitivity,
         at_specificity=found.at_specificity,
-        control=_control(scored, finding, found.auroc, settings),
+        control=_shape_free(controls, finding, found.auroc, settings),
+        controls=controls or None,
         operating_point=point,
         other_points=results[1:] if main else results,
         thresholds=found.table,
@@ -117,10 +120,23 @@ def evaluate_finding(scored: Scored, finding: str, settings: Settings) -> Findin
     )
 
 
-def _control(scored: Scored, finding: str, auroc: Estimate, settings: Settings) -> ControlResult | None:
-    scores = numbers(column(scored.films, f"pred_control_{finding}"), f"control_{finding}", "predictions")
-    if np.isfinite(scores).any():
-        clusters, question = clusters_of(scored.films), settings.options.question
-        return control_from_scores(scored.labels, scored.scores, scores, auroc, clusters, question)
+def _controls(scored: Scored, finding: str, auroc: Estimate, settings: Settings) -> tuple[ControlResult, ...]:
+    """Every control whose scores the predictions carry."""
+    clusters, question = clusters_of(scored.films), settings.options.question
+    found = []
+    for kind in KINDS:
+        name = f"control_{control_key(finding, kind)}"
+        scores = numbers(column(scored.films, f"pred_{name}"), name, "predictions")
+        if np.isfinite(scores).any():
+            parts = (scored.labels, scored.scores, scores)
+            found.append(control_from_scores(*parts, auroc, clusters, question, kind))
+    return tuple(found)
+
+
+def _shape_free(
+    controls: tuple[ControlResult, ...], finding: str, auroc: Estimate, settings: Settings
+) -> ControlResult | None:
+    if found := next((each for each in controls if each.kind == "shape_free"), None):
+        return found
     known = settings.control.get(finding)
     return control_from_estimate(auroc, known) if known else None

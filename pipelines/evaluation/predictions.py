@@ -47,6 +47,13 @@ SCHEMA: Final = pa.schema(
         # What turned the stored matrix upright, as an EXIF orientation, 1 to 8 (1: nothing). Pictures are upright.
         pa.field("orientation", pa.int64()),
         pa.field("duplicate_of", pa.string()),  # image_id of the run's first film with the very same picture
+        # Scores of the two other shortcut controls of the model package: one sees the film's border alone, one sees it
+        # with the lungs covered. Null where the package is of an earlier version and has none.
+        *(
+            pa.field(f"control_{kind}_{finding}", pa.float64())
+            for kind in ("border", "lungs_hidden")
+            for finding in FINDINGS
+        ),
     ]
 )
 """Probabilities, flags and triage columns are null where status is not ok, or where the model has no such output.

@@ -11,6 +11,7 @@ from pipelines.evaluation.subgroups.records import SubgroupColumn
 from pipelines.evaluation.thresholds.noninferiority import NonInferiority
 from pipelines.evaluation.thresholds.operating_point import OperatingPoint
 from pipelines.evaluation.thresholds.programme import Programme, TargetProfile
+from pipelines.imaging.control_features import ControlKind
 from pipelines.statistics.accuracy.records import AtTarget, PartialAuroc, Rates, ThresholdTable
 from pipelines.statistics.calibration.records import Calibration, ShiftedCalibration
 from pipelines.statistics.decision import DecisionCurve
@@ -141,8 +142,10 @@ class Histogram(Record):
 
 
 class ControlResult(Record):
-    """The shape-free control on the same films: picture statistics that see no anatomy."""
+    """A shortcut control on the same films: a program that sees no lungs."""
 
+    kind: ControlKind | None = None
+    """What it sees; null in files of earlier versions, whose only control is shape-free."""
     description: str
     auroc: Estimate
     difference: Estimate
@@ -180,6 +183,10 @@ class FindingResult(Record):
     """Specificity at 0.90, 0.95 and 0.98 sensitivity, each at a threshold chosen on these very films."""
     at_specificity: tuple[AtTarget, ...]
     control: ControlResult | None
+    """The shape-free one: picture statistics that see no anatomy."""
+    controls: tuple[ControlResult, ...] | None = None
+    """All of them: shape-free, border-only, lungs-hidden, as far as the predictions carry their scores; null where they
+    carry none, and in files of earlier versions."""
     operating_point: OperatingResult | None
     other_points: tuple[OperatingResult, ...]
     """Rule-out points of the model package, and a-posteriori thresholds that were asked for."""

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
+from pipelines.evaluation.control import controls_of
+from pipelines.evaluation.control_words import NAMES
 from pipelines.evaluation.records import Evaluation, FindingResult, LeftOut, OperatingResult
 from pipelines.evaluation.tables import first_few
 from pipelines.statistics.estimates import percent_text
@@ -43,11 +45,11 @@ def _finding_lines(result: FindingResult) -> list[str]:
     lines += [
         f"  specificity at sensitivity {at.target:g}: {at.specificity.text()}" for at in result.at_sensitivity[:1]
     ]
-    if result.control:
+    for control in controls_of(result):
         lines += [
-            f"  shape-free control: AUROC {result.control.auroc.text(4)}; "
-            f"system minus control {result.control.difference.text(4)}",
-            f"  {result.control.verdict}",
+            f"  {NAMES[control.kind or 'shape_free']} control: AUROC {control.auroc.text(4)}; "
+            f"system minus control {control.difference.text(4)}",
+            f"  {control.verdict}",
         ]
     if result.operating_point:
         lines += _point_lines(result.operating_point, result.finding)

@@ -5,6 +5,7 @@ from typing import Final
 
 import pandas as pd
 
+from pipelines.evaluation.control import controls_of
 from pipelines.evaluation.localisation.tables import froc_curve_table, froc_table
 from pipelines.evaluation.records import Evaluation, FindingResult, OperatingResult
 from pipelines.evaluation.subgroups.records import gaps_table, subgroups_table
@@ -54,8 +55,9 @@ def _stacked(parts: list[pd.DataFrame]) -> pd.DataFrame:
 def estimates_of(result: FindingResult) -> dict[str, Estimate]:
     """Every single number of one finding by its name in ``metrics.csv``."""
     found = {"auroc": result.auroc, "prevalence": result.prevalence}
-    if result.control:
-        found |= {"control_auroc": result.control.auroc, "auroc_minus_control": result.control.difference}
+    for control in controls_of(result):
+        of = "" if control.kind in (None, "shape_free") else f"_{control.kind}"
+        found |= {f"control{of}_auroc": control.auroc, f"auroc_minus_control{of}": control.difference}
     band = result.partial_auroc
     found |= {
         "partial_auroc": band.area,

@@ -26,14 +26,32 @@ def thumbnail_features(pixels: ArrayLike) -> NDArray[np.float64]:
     Raises:
         EvaluationError: not a two-dimensional array with at least one pixel, or values that are not finite.
     """
+    image = film_of(pixels)
+    return np.concatenate([area_thumbnail(image).ravel(), intensity_statistics(image)])
+
+
+def film_of(pixels: ArrayLike) -> NDArray[np.float64]:
+    """Pixels of one film as float64 ``[rows, columns]``.
+
+    Raises:
+        EvaluationError: not a two-dimensional array with at least one pixel, or values that are not finite.
+    """
     image = np.asarray(pixels, dtype=np.float64)
     if image.ndim != 2 or not image.size:
         raise EvaluationError(f"A film must have shape [rows, columns], got shape {image.shape}.")
     if not np.isfinite(image).all():
         raise EvaluationError("A film has pixels that are not finite numbers.")
-    thumbnail = _area_weights(image.shape[0]) @ image @ _area_weights(image.shape[1]).T
-    statistics = [image.mean(), image.std(), image.min(), image.max(), float(np.median(image))]
-    return np.concatenate([thumbnail.ravel(), statistics])
+    return image
+
+
+def area_thumbnail(image: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``[16, 16]`` averages of equal areas of ``[rows, columns]``, whatever their size."""
+    return np.asarray(_area_weights(image.shape[0]) @ image @ _area_weights(image.shape[1]).T)
+
+
+def intensity_statistics(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``[5]``: `STATISTICS` of all values, of any shape; at least one."""
+    return np.array([values.mean(), values.std(), values.min(), values.max(), np.median(values)])
 
 
 def _area_weights(length: int) -> NDArray[np.float64]:

@@ -35,7 +35,7 @@ class DecodedBatch:
     facts: list[FilmFacts]
     """``[k]``."""
     features: Tensor
-    """``[k, 261]`` float64; ``[k, 0]`` where not asked for."""
+    """``[k, 441]`` float64; ``[k, 0]`` where not asked for."""
     digests: list[str | None]
     """``[k]`` of the square inputs."""
     pictures: list["FilmPicture"] = field(default_factory=list)

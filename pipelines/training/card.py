@@ -1,13 +1,15 @@
 """The model card, written by the run from its own records."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from models import ModelPackage
 from pipelines.config import TrainConfig
+from pipelines.evaluation.control_words import NAMES
 from pipelines.evaluation.thresholds.locked import points_section
 from pipelines.evaluation.thresholds.operating_point import OperatingPoint
 from pipelines.findings import FINDING_NAMES
+from pipelines.imaging.control_features import KINDS, ControlKind
 from pipelines.statistics.estimates import Estimate
 from pipelines.training.films import Cohort
 
@@ -21,6 +23,8 @@ class Summary(Protocol):
     def auroc(self) -> Estimate: ...
     @property
     def control(self) -> Estimate: ...
+    @property
+    def other_controls(self) -> Mapping[ControlKind, Estimate]: ...
     @property
     def operating_point(self) -> OperatingPoint: ...
     @property
@@ -54,19 +58,19 @@ def model_card(
         "These numbers chose the weights and the thresholds, so they are optimistic. Judge the model on films it has "
         "never met (`cxr evaluate`).",
         "",
-        "| finding | AUROC | shape-free control | films (positive) |",
-        "|---|---|---|---|",
+        f"| finding | AUROC | {' | '.join(f'{NAMES[kind]} control' for kind in KINDS)} | films (positive) |",
+        "|---|---|---|---|---|---|",
     ]
     for summary in summaries:
         point = summary.operating_point
         lines.append(
-            f"| {summary.finding} | {summary.auroc.text()} | {summary.control.text()} "
-            f"| {point.n} ({point.n_positive}) |"
+            f"| {summary.finding} | {summary.auroc.text()} | {_controls(summary)} | {point.n} ({point.n_positive}) |"
         )
     lines += [
         "",
-        "The shape-free control is a logistic regression on a 16×16 thumbnail and five intensity statistics. Where it "
-        "comes near the model, the AUROC may come from how the pictures were made, not from disease.",
+        "The controls are logistic regressions that see no lungs: a 16×16 thumbnail and five intensity statistics; "
+        "the film's border alone; a thumbnail whose lung fields are covered. Where one of them comes near the model, "
+        "the AUROC may come from how the pictures were made, not from disease.",
         "",
         _points(summaries),
         "## Films it refuses",
@@ -83,6 +87,11 @@ def model_card(
         "",
     ]
     return "\n".join(lines)
+
+
+def _controls(summary: Summary) -> str:
+    found = {"shape_free": summary.control, **summary.other_controls}
+    return " | ".join(found[kind].text() if kind in found else "–" for kind in KINDS)
 
 
 def _points(summaries: Sequence[Summary]) -> str:

@@ -22,10 +22,12 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import Sampler
 
-from pipelines.config import TrainConfig
+from pipelines.config import DataSource, TrainConfig
+from pipelines.datasets.readings import apply_consensus, soft_targets
 from pipelines.decoding import DecodeRequest, read_film
 from pipelines.errors import ManifestError, UnreadableImage
 from pipelines.imaging import IntendedUse, Orientation, Placement, read_radiograph
+from pipelines.imaging.control_features import N_CONTROL_FEATURES
 from pipelines.manifest import guard_splits, manifest_digest, read_manifest, union_manifests
 
 _FULL_CELL: Final = 0.4
@@ -44,6 +46,13 @@ class Cohort:
     """``[n, F]`` 1, 0 or NaN."""
     left_out: int = 0
     """Rows of the split outside the intended use: lateral views, ages beyond its limits."""
+    soft: NDArray[np.float32] | None = None
+    """``[n, F]`` what the loss learns, in [0, 1] or NaN, where that is not the labels; nothing else may look at it."""
+
+    @property
+    def targets(self) -> NDArray[np.float32]:
+        """``[n, F]`` what the loss learns: the labels, or the share of readers who said 1."""
+        return self.labels if self.soft is None else self.soft
 
     @cached_property
     def digest(self) -> str:
@@ -55,18 +64,21 @@ def load_cohorts(config: TrainConfig) -> tuple[pd.DataFrame, dict[str, Cohort]]:
     """Read the manifests of a run; return their union and its train and val cohorts.
 
     Raises:
-        ManifestError: a broken manifest, a patient or a picture in two splits, missing files, an empty split, or a
-            finding without both classes in a split.
+        ManifestError: a broken manifest, a patient or a picture in two splits, missing files, an empty split, a
+            finding without both classes in a split, or a consensus asked of a manifest without readings.
     """
-    frames, folders = [], []
+    frames, folders, targets = [], [], []
     for source in config.data:
-        frame = read_manifest(source.manifest)
+        frame, soft = _labelled(read_manifest(source.manifest), source, config.findings)
+        targets.append(soft)
         root = (source.root or source.manifest.parent).resolve()
         frames.append(frame)
         folders.extend([root] * len(frame))
     union = union_manifests(frames)
     guard_splits(union)
     covered = _covered(union, config)
+    soft = np.concatenate(targets)
+    averaged = any(source.consensus == "mean" for source in config.data)
     cohorts = {}
     for split in ("train", "val"):
         members = (union["split"] == split).to_numpy()
@@ -74,9 +86,22 @@ def load_cohorts(config: TrainConfig) -> tuple[pd.DataFrame, dict[str, Cohort]]:
         rows = union.iloc[chosen].reset_index(drop=True)
         paths = tuple(folders[index] / path for index, path in zip(chosen, rows["path"], strict=True))
         labels = rows[list(config.findings)].to_numpy(dtype=np.float32, na_value=np.nan)
-        cohorts[split] = Cohort(rows, paths, labels, left_out=int((members & ~covered).sum()))
+        cohorts[split] = Cohort(
+            rows, paths, labels, left_out=int((members & ~covered).sum()), soft=soft[chosen] if averaged else None
+        )
         _require_usable(cohorts[split], split, config)
     return union, cohorts
+
+
+def _labelled(
+    frame: pd.DataFrame, source: DataSource, findings: Sequence[str]
+) -> tuple[pd.DataFrame, NDArray[np.float32]]:
+    """A manifest with the labels that its source asks for, and what the loss learns of them ``[n, F]``."""
+    if source.consensus is not None:
+        frame = apply_consensus(frame, source.consensus, source=str(source.manifest))
+    if source.consensus == "mean":
+        return frame, soft_targets(frame, findings)
+    return frame, frame[list(findings)].to_numpy(dtype=np.float32, na_value=np.nan)
 
 
 def intended_use(config: TrainConfig) -> IntendedUse:
@@ -112,9 +137,9 @@ def _require_usable(cohort: Cohort, split: str, config: TrainConfig) -> None:
 
 
 class SquareFilmd(MapTransform):
-    """Path → decoded, squared display values and what the shape-free control sees of the film.
+    """Path → decoded, squared display values and what the shortcut controls see of the film.
 
-    ``image`` becomes float32 ``[1, size, size]`` in [0, 1]; ``thumbnail`` is float64 ``[261]``; ``stored`` holds rows,
+    ``image`` becomes float32 ``[1, size, size]`` in [0, 1]; ``thumbnail`` is float64 ``[441]``; ``stored`` holds rows,
     columns and orientation of the stored film, as plain numbers that a cache on disk can hold. The film is read by
     inference's own `read_film`, so that no film is seen with other eyes in training.
     """
@@ -170,7 +195,7 @@ def build_cache(cohort: Cohort, config: TrainConfig, folder: Path) -> Dataset:
     if config.hardware.cache == "none":
         return Dataset(items, transform)
     if config.hardware.cache == "disk":
-        return PersistentDataset(items, transform, cache_dir=folder / f"cache-{config.model.size}")
+        return PersistentDataset(items, transform, cache_dir=folder / f"cache-{config.model.size}-{N_CONTROL_FEATURES}")
     try:
         return CacheDataset(items, transform, num_workers=torch.get_num_threads(), progress=False, copy_cache=False)
     except (RuntimeError, UnreadableImage):
@@ -227,7 +252,7 @@ class TrainingFilms(torch.utils.data.Dataset[dict[str, Tensor]]):
             item = self.augment(item)
         return {
             "image": torch.as_tensor(item["image"]).float().clamp(0, 1),
-            "labels": torch.tensor(self.cohort.labels[index]),
+            "labels": torch.tensor(self.cohort.targets[index]),
             "regions": self._cells(torch.as_tensor(item["regions"]), index),
             "index": torch.tensor(index),
         }

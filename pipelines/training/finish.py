@@ -1,4 +1,4 @@
-"""From the best weights to a package in the registry: calibrate, lock, fit the control, write, log."""
+"""From the best weights to a package in the registry: calibrate, lock, fit the controls, write, log."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from monai.data import Dataset
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from torch import Tensor
 
 from models import (
@@ -28,8 +28,9 @@ from models.package import CARD_FILE
 from models.typicality import FEWEST
 from pipelines.config import TrainConfig
 from pipelines.errors import ConfigError
-from pipelines.evaluation.control import ControlModel, fit_control_model
+from pipelines.evaluation.control import control_key, control_scores, fit_controls
 from pipelines.evaluation.thresholds.operating_point import OperatingPoint
+from pipelines.imaging.control_features import KINDS, ControlKind
 from pipelines.inference.registry import log_pyfunc
 from pipelines.statistics.auroc import auroc_delong
 from pipelines.statistics.estimates import Estimate
@@ -72,6 +73,8 @@ class FindingSummary(Record):
     auroc: Estimate
     control: Estimate
     """AUROC of the shape-free control on the same films."""
+    other_controls: dict[ControlKind, Estimate] = Field(default_factory=dict)
+    """Likewise of the border-only and the lungs-hidden control; runs of earlier versions have none."""
     operating_point: OperatingPoint
     rule_out_point: OperatingPoint | None = None
 
@@ -94,19 +97,20 @@ def finish_run(trained: Trained, tracker: Tracker) -> TrainResult:
     """Make the package from the best weights, log it and register it."""
     config, (cohort, _) = trained.config, trained.val
     calibration = _calibrate(trained)
-    controls, control_scores = _fit_controls(trained)
+    controls = _fit_controls(trained)
     unlocked = ModelPackage(
         name=config.name,
         architecture=trained.architecture,
         weights=trained.weights,
         calibration=calibration,
-        control={finding: model.model_dump(mode="json") for finding, model in controls.items()},
+        control=controls,
         provenance=_provenance(trained, tracker.run_id),
         typicality=_typicality(trained),
         intended_use=_intended_use(config),
     )
     probabilities = _probabilities(trained, calibration)
-    summaries = _summarise(trained, unlocked.model_id, probabilities, control_scores)
+    scores = control_scores(controls, _seen_by_controls(trained.val[1]))
+    summaries = _summarise(trained, unlocked.model_id, probabilities, scores)
     flag = {summary.finding: summary.operating_point.model_dump(mode="json") for summary in summaries}
     rule_out = {s.finding: s.rule_out_point.model_dump(mode="json") for s in summaries if s.rule_out_point is not None}
     package = replace(unlocked, operating_points=flag, rule_out_points=rule_out)
@@ -166,20 +170,14 @@ def _probabilities(trained: Trained, calibration: Mapping[str, Calibration]) -> 
     return np.stack(columns, axis=1)
 
 
-def _fit_controls(trained: Trained) -> tuple[dict[str, ControlModel], dict[str, NDArray[np.float64]]]:
-    """Fit the shape-free control on the training films; score the validation films."""
-    (train, train_cache), (_, val_cache) = trained.train, trained.val
-    seen, unseen = _thumbnails(train_cache), _thumbnails(val_cache)
-    models: dict[str, ControlModel] = {}
-    scores: dict[str, NDArray[np.float64]] = {}
-    for position, finding in enumerate(trained.config.findings):
-        known = ~np.isnan(train.labels[:, position])
-        models[finding] = fit_control_model(seen[known], train.labels[known, position])
-        scores[finding] = models[finding].scores(unseen)
-    return models, scores
+def _fit_controls(trained: Trained) -> dict[str, dict[str, Any]]:
+    """Fit the shortcut controls on the training films; as they travel in the package."""
+    cohort, cache = trained.train
+    labels = dict(zip(trained.config.findings, cohort.labels.T, strict=True))
+    return {key: model.model_dump(mode="json") for key, model in fit_controls(_seen_by_controls(cache), labels).items()}
 
 
-def _thumbnails(cache: Dataset) -> NDArray[np.float64]:
+def _seen_by_controls(cache: Dataset) -> NDArray[np.float64]:
     return np.stack([np.asarray(cache[index]["thumbnail"]) for index in range(len(cache))])
 
 
@@ -187,7 +185,7 @@ def _summarise(
     trained: Trained,
     model_id: str,
     probabilities: NDArray[np.float64],
-    control_scores: Mapping[str, NDArray[np.float64]],
+    controls: Mapping[str, NDArray[np.float64]],
 ) -> tuple[FindingSummary, ...]:
     cohort, config = trained.val[0], trained.config
     summaries = []
@@ -198,11 +196,16 @@ def _summarise(
         films = KnownFilms(labels[known], probabilities[known, position], finding, f"{names} val", model_id)
         point = lock_flag(films, config.validation)
         auroc = auroc_delong(films.labels, films.probabilities)
-        control = auroc_delong(films.labels, control_scores[finding][known])
+        control, *others = (auroc_delong(films.labels, controls[control_key(finding, kind)][known]) for kind in KINDS)
         rule_out = lock_rule_out(films, config.validation, point)
         summaries.append(
             FindingSummary(
-                finding=finding, auroc=auroc, control=control, operating_point=point, rule_out_point=rule_out
+                finding=finding,
+                auroc=auroc,
+                control=control,
+                other_controls=dict(zip(KINDS[1:], others, strict=True)),
+                operating_point=point,
+                rule_out_point=rule_out,
             )
         )
     return tuple(summaries)
@@ -267,6 +270,7 @@ def _log(trained: Trained, tracker: Tracker, folder: Path, summaries: tuple[Find
     metrics = {"best_epoch": float(trained.progress.best_epoch + 1), "best_value": trained.progress.best_value}
     for summary in summaries:
         named = {"auroc": summary.auroc, "control_auroc": summary.control}
+        named |= {f"control_{kind}_auroc": found for kind, found in summary.other_controls.items()}
         for quantity, estimate in named.items():
             if estimate.value is not None:
                 metrics[f"val/{summary.finding}/{quantity}"] = estimate.value

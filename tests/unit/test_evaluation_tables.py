@@ -6,21 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from pipelines.errors import EvaluationError, ManifestError, PredictionsError, Reason, UnreadableImage
-from pipelines.evaluation.control import (
-    N_FEATURES,
-    ControlModel,
-    control_auroc,
-    fit_control,
-    fit_control_model,
-    judge_control,
-    shape_free_control,
-)
+from pipelines.errors import EvaluationError, ManifestError, PredictionsError
+from pipelines.evaluation.control import judge_control
 from pipelines.evaluation.evaluator import evaluate, evaluate_table
 from pipelines.evaluation.example_records import ExampleBox
 from pipelines.evaluation.files import provenance_of, read_evaluation, write_evaluation
@@ -31,7 +20,6 @@ from pipelines.evaluation.tables import read_foreign_predictions, read_predictio
 from pipelines.evaluation.thresholds.operating_point import lock_operating_point
 from pipelines.evaluation.thresholds.points import Thresholds
 from pipelines.evaluation.tidy import metrics_table
-from pipelines.imaging.thumbnail import thumbnail_features
 from pipelines.statistics.estimates import Estimate
 
 MODEL = "model-a"
@@ -372,57 +360,6 @@ def test_training_films_and_report_labels_are_said():
     notes = " ".join(run(make_predictions(manifest), manifest).notes)
     assert "3 of 40 films are in the training or validation split" in notes
     assert "radiology reports" in notes
-
-
-def test_thumbnail_features_average_areas():
-    rng = np.random.default_rng(2)
-    film = rng.random((64, 48))
-    found = thumbnail_features(film)
-    assert found.shape == (N_FEATURES,) == (261,)
-    blocks = film.reshape(16, 4, 16, 3).mean(axis=(1, 3))
-    np.testing.assert_allclose(found[:256], blocks.ravel(), atol=1e-12)
-    expected = [film.mean(), film.std(), film.min(), film.max(), np.median(film)]
-    np.testing.assert_allclose(found[256:], expected, atol=1e-12)
-    odd = rng.random((37, 101))
-    fine = np.kron(odd, np.ones((16, 16)))  # each source pixel as 16x16 equal parts: cells are then whole
-    coarse = fine.reshape(16, 37, 16, 101).mean(axis=(1, 3))
-    np.testing.assert_allclose(thumbnail_features(odd)[:256], coarse.ravel(), atol=1e-12)
-    for bad in (np.zeros((3, 4, 3)), np.zeros((0, 5)), np.full((4, 4), np.nan)):
-        with pytest.raises(EvaluationError):
-            thumbnail_features(bad)
-
-
-def test_control_is_logistic_regression_and_travels_as_json():
-    rng = np.random.default_rng(3)
-    X, y = rng.random((80, 261)), rng.integers(0, 2, 80)
-    X[:, 3] += 0.4 * y
-    expected = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000)).fit(X[:50], y[:50])
-    np.testing.assert_allclose(fit_control(X[:50], y[:50], X[50:]), expected.predict_proba(X[50:])[:, 1], atol=1e-9)
-    model = fit_control_model(X[:50], y[:50])
-    again = ControlModel.model_validate_json(model.model_dump_json())
-    np.testing.assert_array_equal(model.scores(X[50:]), again.scores(X[50:]))
-    found = control_auroc(X[:50], y[:50], X[50:], y[50:])
-    assert found.value == pytest.approx(roc_auc_score(y[50:], expected.predict_proba(X[50:])[:, 1]))
-    with pytest.raises(EvaluationError, match="one class only"):
-        fit_control_model(X, np.ones(80))
-
-
-def test_control_over_a_manifest_skips_unreadable_films_and_unknown_labels():
-    manifest = make_manifest(60)
-    manifest.loc[:39, "split"] = "train"
-    manifest.loc[50, "tb"] = np.nan
-    rng = np.random.default_rng(4)
-    films = {i: rng.random((20, 20)) + tb for i, tb in zip(manifest["image_id"], manifest["tb"], strict=True)}
-
-    def pixels_of(row):
-        if row["image_id"] == "phantom/f055":
-            raise UnreadableImage("f055", Reason.CORRUPT, "broken")
-        return films[row["image_id"]]
-
-    found = shape_free_control(manifest, pixels_of, "tb")
-    assert (len(found.image_ids), found.unreadable) == (18, 1)
-    assert found.auroc.value == 1.0  # brightness alone gives these labels away
-    assert found.model.n == 40
 
 
 def test_control_scores_in_the_table_give_a_paired_difference():
