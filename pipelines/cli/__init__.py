@@ -12,6 +12,8 @@ from pipelines.cli import (
     comparing,
     crossing,
     data,
+    datasets,
+    fetching,
     merging,
     model,
     planning,
@@ -34,14 +36,15 @@ app = typer.Typer(
     help=(
         "Chest X-ray triage for tuberculosis and lung nodules: read films, train, predict, evaluate, report. "
         "Research only: not a medical device, not a diagnosis.\n\n"
-        "The way through: `cxr manifest build` → `cxr manifest split` → `cxr train` → `cxr predict` → `cxr evaluate` "
-        "→ `cxr report`. `cxr demo` walks it once on synthetic films.\n\n"
+        "The way through: `cxr fetch` → `cxr manifest build` → `cxr manifest split` → `cxr train` → `cxr predict` "
+        "→ `cxr evaluate` → `cxr report`. `cxr demo` walks it once on synthetic films.\n\n"
         "Exit codes: 0 done, 1 finished but some inputs failed, 2 something to correct first, 130 interrupted."
     ),
 )
 app.command()(interruptible(run.demo))
 app.command()(interruptible(data.phantom))
-app.command()(interruptible(data.datasets))
+app.command()(interruptible(datasets.datasets))
+app.command()(interruptible(fetching.fetch))
 app.add_typer(data.manifest_app, name="manifest")
 app.command()(interruptible(run.train))
 app.command()(interruptible(crossing.cross))

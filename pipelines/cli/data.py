@@ -1,4 +1,4 @@
-"""Verbs about films and manifests: ``phantom``, ``datasets``, ``manifest build | check | split``."""
+"""Verbs about films and manifests: ``phantom``, ``manifest build | check | split``."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,34 +31,6 @@ def phantom(
     with progress("films") as report:
         generate_phantoms(out, films=films, seed=seed, workers=workers, progress=report)
     say(f"{films} films in {out}; labels in {out / 'labels.csv'}, boxes in {out / 'boxes.csv'}")
-
-
-def datasets(
-    name: Annotated[str | None, typer.Argument(help="Show the whole card of one data set.")] = None,
-) -> None:
-    """List the data sets that `cxr manifest build` reads, or show one's card.
-
-    Example: `cxr datasets vindr_cxr`
-    """
-    from pipelines.datasets import ADAPTERS, get_adapter
-
-    if name is None:
-        rows = table("name", "title", "size", "labels from", "licence")
-        for adapter in ADAPTERS.values():
-            rows.add_row(adapter.name, adapter.title, adapter.size, adapter.label_origin, adapter.licence)
-        show(rows)
-        return
-    adapter = get_adapter(name)
-    for field in ("name", "title", "size", "citation", "licence", "how_to_get", "label_origin", "verified_note"):
-        say(f"{field.replace('_', ' ')}: {getattr(adapter, field)}")
-    say("labels:")
-    for native, meaning in adapter.label_mapping.items():
-        say(f"  {native}: {meaning}")
-    say("known defects:" if adapter.known_defects else "known defects: none known")
-    for defect in adapter.known_defects:
-        say(f"  {defect}")
-    for option, described in adapter.options.items():
-        say(f"option {option} ({' | '.join(described.choices) or 'text'}): {described.doc}")
 
 
 @manifest_app.command("build")

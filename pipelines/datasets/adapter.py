@@ -50,6 +50,10 @@ class Download:
     """``md5:…`` or ``sha256:…`` as published; None where it is not."""
     unpack: bool = False
     """Whether it is an archive to be unpacked."""
+    unpacked: int | None = None
+    """Bytes of what an archive unpacks to; None: estimated."""
+    default: bool = True
+    """Whether it is fetched unasked; False for another form of the same films, fetched where its name is asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
