@@ -8,7 +8,7 @@ from typing import Final
 
 import pandas as pd
 
-from pipelines.datasets.adapter import Adapter, Options, warn
+from pipelines.datasets.adapter import Adapter, Download, Options, Whole, warn
 from pipelines.datasets.native import (
     age_years,
     find_base,
@@ -24,7 +24,22 @@ from pipelines.errors import DatasetError
 MONTGOMERY_SPACING_MM: Final = 0.0875
 MONTGOMERY_SIDES: Final = frozenset({4020, 4892})
 READINGS: Final = "ClinicalReadings"
-IMAGES: Final = "CXR_png"
+IMAGES: Final = ("CXR_png", "images/images", "images")
+"""Folder of the films: the publisher's, and that of repacked copies, which name the readings' table as below."""
+REPACKED: Final = {"montgomery": "montgomery_metadata.csv", "shenzhen": "shenzhen_metadata.csv"}
+PLACES: Final = {
+    "montgomery": (
+        "MontgomerySet",
+        "NLM-MontgomeryCXRSet/MontgomerySet",
+        "NLM-MontgomeryCXRSet",
+        "Montgomery/MontgomerySet",
+        "Montgomery-County-CXR-Set/MontgomerySet",
+    ),
+    "shenzhen": ("ChinaSet_AllFiles", "ChinaSet_AllFiles/ChinaSet_AllFiles", "Shenzhen-Hospital-CXR-Set"),
+}
+"""Where the archives of the publisher, its page and copies unpack."""
+MASK: Final = "_mask"
+"""How the names of lung masks end where a copy keeps them beside the films."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +85,22 @@ def _shenzhen_table(path: Path) -> dict[str, Reading]:
     return readings
 
 
+def _repacked_table(path: Path) -> dict[str, Reading]:
+    """Readings of a repacked copy: columns study_id, sex, age, findings. An age given as a range stays null."""
+    readings = {}
+    for row in read_table(path, ["study_id", "sex", "age", "findings"]):
+        age = age_years(row["age"]) if re.fullmatch(r"\s*\d+(\.\d+)?\s*", row["age"]) else None
+        readings[Path(row["study_id"].strip()).stem] = Reading(
+            sex_of(row["sex"]), age, " ".join(row["findings"].split())
+        )
+    return readings
+
+
 def _text_files(folder: Path, parse: Callable[[str], Reading]) -> dict[str, Reading]:
     return {path.stem: parse(read_text(path)) for path in sorted(folder.glob("*.txt"))}
 
 
-def _rows_of(name: str, root: Path, base: Path, images: Iterable[str], readings: dict[str, Reading]) -> pd.DataFrame:
+def _rows_of(name: str, root: Path, folder: Path, images: Iterable[str], readings: dict[str, Reading]) -> pd.DataFrame:
     """One row for every film on disk or with a reading, in the order of their names."""
     stem_pattern = re.compile(PREFIX_OF[name] + r"_(\d+)_([01])")
     paths = {Path(image).stem: image for image in images}
@@ -82,12 +108,12 @@ def _rows_of(name: str, root: Path, base: Path, images: Iterable[str], readings:
     for stem in sorted({*paths, *readings}):
         match = stem_pattern.fullmatch(stem)
         if match is None:
-            raise DatasetError(f"{name}: file name {stem!r} in {base}, expected {PREFIX_OF[name]}_<number>_<0 or 1>")
+            raise DatasetError(f"{name}: file name {stem!r} in {folder}, expected {PREFIX_OF[name]}_<number>_<0 or 1>")
         reading = readings.get(stem, Reading(None, None, ""))
         rows.append(
             {
                 "image_id": f"{name}/{stem}",
-                "path": (base / paths.get(stem, f"{IMAGES}/{stem}.png")).relative_to(root).as_posix(),
+                "path": (folder / paths.get(stem, f"{stem}.png")).relative_to(root).as_posix(),
                 "dataset": name,
                 "site": SITE_OF[name],
                 "view": "PA",
@@ -99,9 +125,7 @@ def _rows_of(name: str, root: Path, base: Path, images: Iterable[str], readings:
             }
         )
     if not rows:
-        raise DatasetError(
-            f"{name}: expected films {PREFIX_OF[name]}_*.png in {base / IMAGES} or their readings, found none"
-        )
+        raise DatasetError(f"{name}: expected films {PREFIX_OF[name]}_*.png in {folder} or their readings, found none")
     return pd.DataFrame(rows)
 
 
@@ -109,36 +133,48 @@ PREFIX_OF: Final = {"montgomery": "MCUCXR", "shenzhen": "CHNCXR"}
 SITE_OF: Final = {"montgomery": "Montgomery County, USA", "shenzhen": "Shenzhen No. 3 Hospital, China"}
 
 
-def _pngs(base: Path, prefix: str) -> list[str]:
-    folder = base / IMAGES
-    # One published copy keeps the films of both sets in one folder.
-    return [
-        f"{IMAGES}/{name}" for name in image_files(folder, suffixes=(".png",)) if Path(name).name.startswith(prefix)
-    ]
+def _pngs(folder: Path, prefix: str) -> list[str]:
+    """Films of one set; a copy may keep those of both, and masks of the lungs, in one folder."""
+    films = (name for name in image_files(folder, suffixes=(".png",)) if Path(name).name.startswith(prefix))
+    return [name for name in films if not Path(name).stem.endswith(MASK)]
 
 
-def _build(name: str, root: Path, base: Path, readings: dict[str, Reading]) -> pd.DataFrame:
+def _base(name: str, root: Path) -> tuple[Path, Path]:
+    """The folder of the layout, and that of its films."""
+    for images in IMAGES:
+        for place in ("", *PLACES[name]):
+            if (root / place / images).is_dir() and (images == IMAGES[0] or find_file(root / place, (REPACKED[name],))):
+                return root / place, root / place / images
+    base = find_base(root, IMAGES[0], PLACES[name], name)
+    return base, base / IMAGES[0]
+
+
+def _build(name: str, root: Path, folder: Path, readings: dict[str, Reading]) -> pd.DataFrame:
     mine = {stem: reading for stem, reading in readings.items() if stem.startswith(PREFIX_OF[name])}
-    images = _pngs(base, PREFIX_OF[name])
     if not mine:
-        warn(f"{name}: no readings in {base / READINGS}: sex, age and native labels stay null")
-    return _rows_of(name, root, base, images, mine)
+        warn(f"{name}: no readings beside {folder}: sex, age and native labels stay null")
+    return _rows_of(name, root, folder, _pngs(folder, PREFIX_OF[name]), mine)
+
+
+def _readings(name: str, base: Path, parse: Callable[[str], Reading]) -> dict[str, Reading]:
+    table = find_file(base, (REPACKED[name],))
+    return _text_files(base / READINGS, parse) or (_repacked_table(table) if table else {})
 
 
 def _montgomery(root: Path, _options: Options) -> pd.DataFrame:
-    base = find_base(root, IMAGES, ("MontgomerySet", "NLM-MontgomeryCXRSet/MontgomerySet"), "montgomery")
-    return _build("montgomery", root, base, _text_files(base / READINGS, _montgomery_reading))
+    require_folder(root, "montgomery")
+    base, folder = _base("montgomery", root)
+    return _build("montgomery", root, folder, _readings("montgomery", base, _montgomery_reading))
 
 
 def _shenzhen(root: Path, _options: Options) -> pd.DataFrame:
     require_folder(root, "shenzhen")
-    places = ("ChinaSet_AllFiles", "ChinaSet_AllFiles/ChinaSet_AllFiles")
     table = find_file(root, ("shenzhen_readings.csv",))
     if table is None:
-        base = find_base(root, IMAGES, places, "shenzhen")
-        return _build("shenzhen", root, base, _text_files(base / READINGS, _shenzhen_reading))
-    base = next((root / place for place in places if (root / place / IMAGES).is_dir()), root)
-    return _build("shenzhen", root, base, _shenzhen_table(table))
+        base, folder = _base("shenzhen", root)
+        return _build("shenzhen", root, folder, _readings("shenzhen", base, _shenzhen_reading))
+    place = next((place for place in ("", *PLACES["shenzhen"]) if (root / place / IMAGES[0]).is_dir()), "")
+    return _build("shenzhen", root, root / place / IMAGES[0], _shenzhen_table(table))
 
 
 def _montgomery_spacing(frame: pd.DataFrame) -> pd.DataFrame:
@@ -154,11 +190,10 @@ _CITATION: Final = (
     "screening of pulmonary diseases. Quant Imaging Med Surg 2014;4(6):475-477."
 )
 _LICENCE: Final = (
-    "US National Library of Medicine, public: research use with the citation; see the ReadMe beside the films"
+    "US National Library of Medicine: research use with the citation and the source named; the ReadMe asks that the "
+    "set is not shared outside one's research group, and that others are sent to the publisher"
 )
-_SHOWING: Final = (
-    "The films were published for research; the terms that come with them do not clearly let others pass films on."
-)
+_SHOWING: Final = "The ReadMe beside the films asks its readers not to share the set outside their research group."
 _HOW: Final = "https://lhncbc.nlm.nih.gov/LHC-downloads/downloads.html#tuberculosis-image-data-sets"
 _MAPPING: Final = {
     "_1 in the file name": "tb = 1: the data set's 'abnormal with manifestations of tuberculosis'",
@@ -169,8 +204,18 @@ _MAPPING: Final = {
     ),
 }
 _PATIENTS: Final = (
-    "patient ids are not released and the number in a file name is not documented as a patient: patient_id is null"
+    "patient ids are not released and the number in a file name is not documented as a patient: patient_id is null; "
+    "the committed folds take each film for one person"
 )
+_COLLECTIONS: Final = "https://openi.nlm.nih.gov/imgs/collections"
+_WHERE: Final = (
+    "whether the address of the archive still answers: the publisher also lists the files one by one at "
+    "https://data.lhncbc.nlm.nih.gov/public/Tuberculosis-Chest-X-ray-Datasets/"
+)
+_SHARED: Final = {
+    "tbx11k": "its imgs/extra/mc+shenzhen holds the films at 512 x 512; its adapter leaves them out unless asked",
+    "qatar_tb": "its 394 tuberculosis pictures and 406 normal ones from NLM are the films of both sets, reduced",
+}
 
 MONTGOMERY: Final = Adapter(
     name="montgomery",
@@ -189,6 +234,7 @@ MONTGOMERY: Final = Adapter(
         _PATIENTS,
         "positives include old and healed tuberculosis: the label is not 'active disease'",
         "films are 4020 x 4892 or 4892 x 4020 pixels of 0.0875 mm; the spacing is filled in only at that size",
+        "ManualMask holds masks of both lungs: they are not read",
     ),
     verified=False,
     verified_note=(
@@ -198,6 +244,10 @@ MONTGOMERY: Final = Adapter(
     unknown="nodule on every film: the readings were made for tuberculosis",
     rows=_montgomery,
     finish=_montgomery_spacing,
+    overlaps=_SHARED,
+    unverified=(_WHERE, "size and digest of the archive", "whether each film is of another person"),
+    downloads=(Download(url=f"{_COLLECTIONS}/NLM-MontgomeryCXRSet.zip", to="NLM-MontgomeryCXRSet.zip", unpack=True),),
+    whole=Whole(films=138),
 )
 SHENZHEN: Final = Adapter(
     name="shenzhen",
@@ -231,6 +281,16 @@ SHENZHEN: Final = Adapter(
     access="open",
     unknown="nodule on every film: the readings were made for tuberculosis",
     rows=_shenzhen,
+    overlaps=_SHARED,
+    unverified=(
+        _WHERE,
+        "size and digest of the archive",
+        "whether each film is of another person",
+        "that its ReadMe asks not to share the set, as Montgomery's does",
+        "how a repacked copy writes ages: single years are read, ranges stay null",
+    ),
+    downloads=(Download(url=f"{_COLLECTIONS}/ChinaSet_AllFiles.zip", to="ChinaSet_AllFiles.zip", unpack=True),),
+    whole=Whole(films=662),
 )
 
 ADAPTERS: Final = (MONTGOMERY, SHENZHEN)

@@ -5,7 +5,7 @@ from typing import Final
 
 import pandas as pd
 
-from pipelines.datasets.adapter import Adapter, Options
+from pipelines.datasets.adapter import Adapter, Options, Whole
 from pipelines.datasets.native import find_base, image_files
 from pipelines.errors import DatasetError
 
@@ -51,7 +51,7 @@ QATAR_TB: Final = Adapter(
     films_may_be_shown=False,
     films_may_be_shown_why="The pictures come from several sources, each with terms of its own.",
     how_to_get="https://www.kaggle.com/datasets/tawsifurrahman/tuberculosis-tb-chest-xray-dataset",
-    size="700 tuberculosis and 3,500 normal pictures in the public part",
+    size="700 tuberculosis and 3,500 normal pictures in the public part; 2,800 more of tuberculosis only from NIAID",
     label_origin=(
         "the class of each source database; how each source knew is not told picture by picture: "
         "reference_standard is null"
@@ -68,7 +68,9 @@ QATAR_TB: Final = Adapter(
         "them. "
         "A high AUROC within this set proves nothing: compare it with the shape-free control, and test on another set",
         "no patient ids: several pictures may show one patient, patient_id is null",
-        "its sources include the Montgomery and Shenzhen sets: the same films may be in both, at another size",
+        "three pairs of tuberculosis pictures are equal files in one digested copy (243 and 244, 346 and 348, 509 and "
+        "510); others are near twins (467, 468 and 470; 579 and 582)",
+        "copies exist at 512 x 512 and 256 x 256",
         "pictures were resized and re-encoded as 8-bit RGB",
     ),
     verified=True,
@@ -76,6 +78,25 @@ QATAR_TB: Final = Adapter(
     access="registration",
     unknown="nodule on every film: nobody looked for nodules, also not on the films called normal",
     rows=_rows,
+    overlaps={
+        "montgomery": "58 tuberculosis and 80 normal pictures are its films, reduced and re-encoded",
+        "shenzhen": "336 tuberculosis and 326 normal pictures are its films, reduced and re-encoded",
+        "nih_cxr14": "3,094 normal pictures come through the RSNA challenge from it: Normal-1129 is 00005567_025",
+        "rsna_pneumonia": "3,094 normal pictures are said to be films of this challenge",
+        "tb_portals": "306 tuberculosis pictures come from the Belarus portal, whose cases went into TB Portals",
+        "tbx11k": "through Montgomery and Shenzhen, whose films are in its imgs/extra",
+    },
+    unverified=(
+        "which picture comes from which source: counts are the authors' (394 and 406 from NLM, 306 from Belarus, 3,094 "
+        "from RSNA), and no table of the pictures was seen",
+        "the licence of each source as it applies to these copies",
+    ),
+    steps=(
+        "sign in at https://www.kaggle.com and open the data set tawsifurrahman/tuberculosis-tb-chest-xray-dataset",
+        "download archive.zip and unpack it: TB_Chest_Radiography_Database/Normal and /Tuberculosis",
+        "cxr manifest build qatar_tb FOLDER --out qatar.parquet --hashes",
+    ),
+    whole=Whole(films=4_200),
 )
 
 ADAPTERS: Final = (QATAR_TB,)
