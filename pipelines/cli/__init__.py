@@ -23,6 +23,7 @@ from pipelines.cli import (
     reporting,
     results,
     run,
+    shortcut,
 )
 from pipelines.cli.console import fail, interruptible, prepare, say
 from pipelines.errors import CxrError
@@ -53,6 +54,7 @@ app.command(merging.MERGE_VERB)(interruptible(merging.merge))
 app.command()(interruptible(results.evaluate))
 app.command()(interruptible(comparing.compare))
 app.command()(interruptible(reporting.report))
+app.command()(interruptible(shortcut.shortcut))
 app.command("reading-time")(interruptible(reading.reading_time))
 app.command("reading-log")(interruptible(reading_log.reading_log))
 app.command()(interruptible(planning.power))
