@@ -7,9 +7,10 @@
     README.md                the model card
     exports/                 the network for other runtimes, each with its check (`models.exports`)
 
-``model_id`` is a hash of the weights and of everything that decides a score (architecture and calibration) or which
-films are scored at all (typicality and intended use, where there are any). A point names the ``model_id`` it was locked
-on, and belongs to no other. Exports are no part of it: they are other ways of running the same model.
+``model_id`` is a hash of the weights and of everything that decides a score (architecture, calibration and, where there
+is any, harmonisation) or which films are scored at all (typicality and intended use, where there are any). A point
+names the ``model_id`` it was locked on, and belongs to no other. Exports are no part of it: they are other ways of
+running the same model.
 """
 
 import hashlib
@@ -51,6 +52,13 @@ class InputContract:
     intensity_range: tuple[float, float] = (0.0, 1.0)
     """Display values; dense tissue is bright."""
     placement: str = "aspect-preserving area resize, centred, background 0"
+    harmonisation: Mapping[str, Any] | None = None
+    """What is done to each film before it is placed: plain JSON whose meaning belongs to the program; None: nothing."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values; harmonisation is named only where there is one."""
+        values = {name: value for name, value in asdict(self).items() if name != "harmonisation"}
+        return values if self.harmonisation is None else {**values, "harmonisation": dict(self.harmonisation)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +101,8 @@ class ModelPackage:
     intended_use: IntendedUse = IntendedUse()
     rule_out_points: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """By finding: below which score a film may be filed without a reader; packages of earlier versions have none."""
+    harmonisation: Mapping[str, Any] | None = None
+    """See `InputContract`."""
     model_id: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -100,7 +110,12 @@ class ModelPackage:
         if missing:
             raise ModelError(f"model package {self.name!r}: no calibration for finding {missing[0]!r}")
         identity = compute_model_id(
-            self.weights, self.architecture, self.calibration, self.typicality, self.intended_use
+            self.weights,
+            self.architecture,
+            self.calibration,
+            self.typicality,
+            self.intended_use,
+            self.harmonisation,
         )
         object.__setattr__(self, "model_id", identity)
         self._refuse_points_of_others("operating", self.operating_points)
@@ -117,7 +132,7 @@ class ModelPackage:
     @property
     def input(self) -> InputContract:
         """What the network expects to be fed."""
-        return InputContract(size=self.architecture.size)
+        return InputContract(size=self.architecture.size, harmonisation=self.harmonisation)
 
     def build(self) -> Classifier:
         """Return the classifier with these weights, in evaluation mode, on the CPU."""
@@ -132,6 +147,7 @@ def compute_model_id(
     calibration: Mapping[str, Calibration],
     typicality: Typicality | None = None,
     intended_use: IntendedUse = IntendedUse(),
+    harmonisation: Mapping[str, Any] | None = None,
 ) -> str:
     """Return 16 hex digits that change with any weight and with anything else that decides a score or who gets one."""
     digest = hashlib.sha256()
@@ -139,11 +155,13 @@ def compute_model_id(
         "architecture": architecture.to_json(),
         "calibration": {finding: asdict(calibration[finding]) for finding in architecture.findings},
     }
-    # Named only where they refuse a film, so that packages from before they existed keep their id.
+    # Named only where they refuse or change a film, so that packages from before they existed keep their id.
     if typicality is not None:
         contract["typicality"] = typicality.digest()
     if intended_use != IntendedUse():
         contract["intended_use"] = intended_use.to_json()
+    if harmonisation is not None:
+        contract["harmonisation"] = dict(harmonisation)
     digest.update(json.dumps(contract, sort_keys=True).encode())
     for name in sorted(weights):
         tensor = weights[name].detach().cpu().contiguous()
@@ -221,6 +239,7 @@ def load_package(directory: Path) -> ModelPackage:
             provenance=dict(described["provenance"]),
             typicality=_load_typicality(directory, described.get("typicality")),
             intended_use=IntendedUse() if use is None else IntendedUse.from_json(use),
+            harmonisation=described["input"].get("harmonisation"),
         )
         stated_id, operating_points = described["model_id"], described["operating_points"]
         rule_out_points = described.get("rule_out_points", {})
@@ -258,7 +277,7 @@ def _to_json(package: ModelPackage) -> dict[str, Any]:
         "model_id": package.model_id,
         "name": package.name,
         "architecture": package.architecture.to_json(),
-        "input": asdict(package.input),
+        "input": package.input.to_json(),
         "findings": list(package.architecture.findings),
         "calibration": {finding: asdict(value) for finding, value in package.calibration.items()},
         "operating_points": {finding: dict(point) for finding, point in package.operating_points.items()},

@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from pipelines.errors import ConfigError
 from pipelines.evaluation.thresholds.lock_rule import LockRule
-from pipelines.findings import FINDINGS
+from pipelines.findings import FINDINGS, ConsensusRule
 from pipelines.settings_file import first_problem, read_settings
 
 
@@ -44,6 +44,9 @@ class DataSource(_Section):
     """Parquet or CSV manifest with train and val rows (`cxr manifest build`, `cxr manifest split`)."""
     root: ConfigPath | None = None
     """Folder that the manifest's paths are relative to; the manifest's own folder if left out."""
+    consensus: ConsensusRule | None = None
+    """Make the labels anew from the manifest's readings: any, majority, all, or mean (as majority, but the loss learns
+    the share of readers who said yes); null keeps the manifest's own labels."""
 
 
 class ModelSection(_Section):
@@ -105,10 +108,40 @@ class OptimisationSection(_Section):
     """balanced: positives weigh as much as negatives in the loss; calibration takes the weight out again."""
     box_weight: float = Field(1.0, ge=0)
     """Weight of the map's loss where boxes are known; 0 ignores boxes."""
+    sampling: Literal["films", "dataset", "dataset_label"] = "films"
+    """What weighs alike in an epoch: every film; every data set; or every combination of data set and labels. Films of
+    small groups then come several times an epoch, each time changed otherwise, and of large ones not all."""
     freeze_finer_than: Literal[0, 4, 8, 16] = 0
     """Layers finer than this many input pixels per cell keep their pretrained weights; 0 trains all. Saves time."""
     frozen_batchnorm: bool = False
     """Keep the pretrained batch statistics: makes several processes agree with one, and helps small batches."""
+
+    @model_validator(mode="after")
+    def _balanced_once(self) -> "OptimisationSection":
+        if self.imbalance == "balanced" and self.sampling == "dataset_label":
+            raise ValueError("imbalance: balanced and sampling: dataset_label both weigh the classes; choose one")
+        return self
+
+
+class HarmonisationSection(_Section):
+    """What is done to every film to make sources alike, in training and in use; part of the model. All off at first."""
+
+    border: Literal["none", "mask", "crop"] = "none"
+    """Uniform borders (collimation, padding): mask paints them black, crop cuts them off. Either also fills in
+    burned-in letters, markers and redaction boxes from their surroundings."""
+    lung_field: Literal["none", "crop", "mask"] = "none"
+    """The box around both lungs, found by a template: crop cuts the film to it, mask blackens the rest. A film on which
+    it is not found with confidence is shown whole, and counted."""
+    lung_margin: float = Field(0.1, ge=0, le=0.5)
+    """Added to each side of that box, as a share of its width and height."""
+    intensity: Literal["none", "film", "site"] = "none"
+    """Percentiles inside the lung box are mapped to a standard scale (Nyul and Udupa): each film's own, or the mean
+    over the training films of its site (the manifest's site, else its data set). Labels take no part."""
+    colour: Literal["luma", "remove"] = "luma"
+    """remove brings the channels of a tinted PNG, JPEG or TIFF to one range before they become grey."""
+    resolution: int | None = Field(None, ge=64, le=4096)
+    """Films are averaged to this many pixels along the longer side first, so that a sharp source does not stand out;
+    choose no more than the coarsest source has. null leaves films as they are."""
 
 
 class ValidationSection(_Section):
@@ -216,6 +249,7 @@ class TrainConfig(_Section):
     """Decides initial weights, order of films and augmentation."""
     model: ModelSection = ModelSection()
     augmentation: AugmentationSection = AugmentationSection()
+    harmonisation: HarmonisationSection = HarmonisationSection()
     optimisation: OptimisationSection = OptimisationSection()
     validation: ValidationSection = ValidationSection()
     intended_use: IntendedUseSection = IntendedUseSection()

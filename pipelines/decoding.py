@@ -27,6 +27,7 @@ from pipelines.imaging import (
     to_square,
 )
 from pipelines.imaging.control_features import control_features
+from pipelines.imaging.harmonise import Harmonisation, Harmonised, harmonise
 
 if TYPE_CHECKING:
     from pipelines.heatmaps import FilmMaps
@@ -47,6 +48,10 @@ class DecodeRequest:
     """Longer side of a picture to show heat maps on; None for no picture."""
     use: IntendedUse | None = None
     """Films outside it are refused; None refuses none."""
+    harmonisation: Harmonisation | None = None
+    """What is done to each film before it is fitted into the square; None for nothing."""
+    site: str | None = None
+    """Where the films come from, for a harmonisation that knows sites."""
 
 
 class DecodedFilm(NamedTuple):
@@ -64,6 +69,8 @@ class DecodedFilm(NamedTuple):
     """``[441]`` of `control_features`, where asked for."""
     picture: NDArray[np.uint8] | None
     """``[h, w]``, where asked for."""
+    lungs_found: bool | None = None
+    """Whether the box around the lungs was found; None where the model does not look for it."""
 
 
 class FilmJob(NamedTuple):
@@ -117,16 +124,42 @@ def read_film(file: Path, request: DecodeRequest) -> DecodedFilm:
     Raises:
         UnreadableImage: as `read_radiograph`.
     """
-    radiograph = read_radiograph(file, max_side=request.size, use=request.use)
-    placement = radiograph.placement(request.size)
+    settings = request.harmonisation
+    if settings is None:
+        radiograph = read_radiograph(file, max_side=request.size, use=request.use)
+        shown = Harmonised(radiograph.pixels)
+    else:
+        radiograph, shown = read_harmonised(file, settings, size=request.size, use=request.use, site=request.site)
+    placement = radiograph.placement(request.size, shown.crop)
     return DecodedFilm(
-        to_square(radiograph.pixels, placement),
+        to_square(shown.pixels, placement),
         placement,
         radiograph.quality,
         radiograph.facts,
-        control_features(radiograph.pixels) if request.features else None,
+        control_features(shown.pixels) if request.features else None,
         _picture(file, radiograph, request.picture_side) if request.picture_side else None,
+        shown.lungs_found,
     )
+
+
+def read_harmonised(
+    file: Path, settings: Harmonisation, *, size: int, use: IntendedUse | None = None, site: str | None = None
+) -> tuple[Radiograph, Harmonised]:
+    """Read one film as large as its harmonisation needs, and harmonise it.
+
+    Args:
+        file: the film.
+        settings: which switches are on.
+        size: side of the network's square.
+        use: films outside it are refused.
+        site: where the film comes from.
+
+    Raises:
+        UnreadableImage: as `read_radiograph`.
+    """
+    untint = settings.colour == "remove"
+    radiograph = read_radiograph(file, max_side=settings.read_side(size), use=use, untint=untint)
+    return radiograph, harmonise(radiograph.pixels, settings, site=site)
 
 
 def decode_film(file: FilmFile, request: DecodeRequest) -> DecodedFilm | Refusal:

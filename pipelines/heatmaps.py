@@ -73,6 +73,36 @@ def enlarged(cells: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     return np.asarray(np.clip(large, 0.0, 1.0), dtype=np.float32)
 
 
+def on_whole_film(cells: NDArray[np.float32], place: Placement) -> NDArray[np.float32]:
+    """Maps on the square that a part of a film fills -> maps on the square that all of it would fill.
+
+    Args:
+        cells: ``[F, h, w]`` cell probabilities.
+        place: where the part lies.
+
+    Returns:
+        ``[F, h, w]``, bilinear; 0 where the film was not shown.
+    """
+    _, height, width = cells.shape
+    whole = place.whole
+    x, y = (np.arange(cells_along) + 0.5 for cells_along in (width, height))
+    # From the middle of each cell of the whole square to the upright film, and to the part's square.
+    x, y = x * place.size / width, y * place.size / height
+    rows, columns = place.upright_shape
+    x, y = (x - whole.left) * columns / whole.width, (y - whole.top) * rows / whole.height
+    x0, y0, x1, y1 = place.shown
+    shown = ((y >= y0) & (y <= y1))[:, None] & ((x >= x0) & (x <= x1))[None, :]
+    x, y = place.left + (x - x0) * place.width / (x1 - x0), place.top + (y - y0) * place.height / (y1 - y0)
+    across, down = np.meshgrid(x * width / place.size - 0.5, y * height / place.size - 0.5)
+    moved = [
+        cv2.remap(
+            layer, across.astype(np.float32), down.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+        for layer in np.ascontiguousarray(cells, dtype=np.float32)
+    ]
+    return np.asarray(np.stack(moved) * shown, dtype=np.float32)
+
+
 def film_part(probabilities: NDArray[np.float32], place: Placement, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Cut the film's part out of a map on the square input and resize it to a picture of the film.
 

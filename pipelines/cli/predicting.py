@@ -44,6 +44,9 @@ def predict(
     precision: Annotated[str, typer.Option(help="auto, fp32, bf16, fp16 (GPU) or int8 (exports).")] = "auto",
     compiled: Annotated[bool, typer.Option("--compile", help="Compile the network first (PyTorch).")] = False,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Films per forward pass.")] = None,
+    site: Annotated[
+        str | None, typer.Option(help="Where the films come from, for a model that knows sites (its card names them).")
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=0, help="Processes that read films (ray: of each reading actor).")
     ] = None,
@@ -96,6 +99,7 @@ def predict(
         "precision": precision,
         "compile": compiled,
         "batch_size": batch_size,
+        "site": site,
         "heatmaps": heatmaps,
         "restart": restart,
     }

@@ -53,8 +53,10 @@ class Placement:
     ) -> "Placement":
         """Place a film of `rows` x `columns` stored pixels, or part of it, into a square of `size` (all at least 1)."""
         assert min(rows, columns, size) >= 1, f"sides must be at least 1, got {rows} x {columns} into {size}"
-        shown = orientation.shape(rows, columns) if crop is None else (crop[3] - crop[1], crop[2] - crop[0])
-        height, width = scaled_shape(*shown, size)
+        shown: tuple[float, float] = orientation.shape(rows, columns)
+        if crop is not None:
+            shown = crop[3] - crop[1], crop[2] - crop[0]
+        height, width = scaled_shape(shown[0], shown[1], size)
         return cls(rows, columns, size, (size - height) // 2, (size - width) // 2, height, width, orientation, crop)
 
     @property

@@ -38,6 +38,8 @@ class DecodedBatch:
     """``[k, 441]`` float64; ``[k, 0]`` where not asked for."""
     digests: list[str | None]
     """``[k]`` of the square inputs."""
+    lungs_found: list[bool | None] = field(default_factory=list)
+    """``[k]``; None where the model does not look for them."""
     pictures: list["FilmPicture"] = field(default_factory=list)
     """``[k]``; empty where not asked for."""
     work: Work = NO_WORK
@@ -100,6 +102,7 @@ def assemble(
         facts=[film.facts for film in films],
         features=torch.from_numpy(np.stack(features)) if features else torch.empty(len(films), 0, dtype=torch.float64),
         digests=[read[place].digest for place, _ in usable],
+        lungs_found=[film.lungs_found for film in films],
         pictures=[_picture(read[place], film, first_slot + place) for place, film in usable]
         if request.picture_side
         else [],

@@ -52,6 +52,7 @@ def predict_films(
     precision: str = "auto",
     compile: bool = False,  # noqa: A002  torch's own word
     batch_size: int | None = None,
+    site: str | None = None,
     workers: int | None = None,
     streams: int | None = None,
     heatmaps: bool = False,
@@ -78,6 +79,7 @@ def predict_films(
         precision: see `Predictor`.
         compile: see `Predictor`.
         batch_size: see `Predictor`.
+        site: see `Predictor`.
         workers: reading processes, None chooses from the machine. A film that crashes one, or takes longer than a
             minute, costs one row; 0 reads in this process, without that protection. Changes no score. A script needs
             the usual ``if __name__ == "__main__":``.
@@ -108,6 +110,7 @@ def predict_films(
         compile=compile,
         batch_size=batch_size,
         streams=streams,
+        site=site,
     )
     folder = out / shard.folder if shard else out
     if folder.exists() and not folder.is_dir():

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pipelines.decoding import PictureJob
 from pipelines.evaluation.predictions import heatmap_file, maps_file
-from pipelines.heatmaps import FilmMaps
+from pipelines.heatmaps import FilmMaps, on_whole_film
 from pipelines.imaging import Placement
 from pipelines.inference.decode import DecodedBatch
 from pipelines.inference.predictor import ScoredBatch
@@ -48,6 +48,9 @@ def film_maps(
         place: where the film lies in the square input.
     """
     name = row["image_id"]
+    if place.crop is not None:
+        # Whoever reads the files knows the film, not what part of it the network was shown.
+        cells, place = on_whole_film(cells, place), place.whole
     return FilmMaps(
         film=folder / heatmap_file(name, "film"),
         overlays=tuple(folder / heatmap_file(name, finding) for finding in findings),

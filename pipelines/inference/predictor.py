@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ from pipelines.errors import REJECTED_REASONS, PackageError, Reason
 from pipelines.evaluation.control import control_scores
 from pipelines.findings import FINDINGS
 from pipelines.imaging import IntendedUse
+from pipelines.imaging.harmonise import Harmonisation
 from pipelines.inference.backends import choose_backend, open_runtime
 from pipelines.inference.choices import choose_batch_size, choose_device, choose_streams
 from pipelines.inference.decode import DecodedBatch, add_digests, decode_batch
@@ -31,6 +32,9 @@ from pipelines.inference.placement import stored_peaks
 from pipelines.inference.rows import quality_columns
 from pipelines.inference.table import whole_table
 from pipelines.inference.triage import triage_class, triage_score
+
+WHOLE_FILM: Final = "the box around the lungs was not found with confidence: the whole film was scored"
+"""Detail of a scored film, where a model cuts films to the lungs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,7 @@ class Predictor:
             Changes no score.
         compile: compile the network first (PyTorch only; takes a minute and a C++ compiler).
         folder: the package's folder, where its exports lie; None for a package without exports.
+        site: where the films come from, for a model that knows sites; None for films of another.
 
     Raises:
         PackageError: a finding that the predictions table does not have, a point without a threshold, or an export
@@ -78,8 +83,11 @@ class Predictor:
         streams: int | None = None,
         compile: bool = False,  # noqa: A002  the word that PyTorch's users know
         folder: Path | None = None,
+        site: str | None = None,
     ) -> None:
         self.package = package
+        self.site = site
+        decode_request(package, site=site)  # refuses what cannot be done before the first film
         self.findings = package.architecture.findings
         unknown = [finding for finding in self.findings if finding not in FINDINGS]
         if unknown:
@@ -119,6 +127,7 @@ class Predictor:
         backend: str = "auto",
         streams: int | None = None,
         compile: bool = False,  # noqa: A002  the word that PyTorch's users know
+        site: str | None = None,
     ) -> "Predictor":
         """Load a package from its folder (or take a loaded one) and build the predictor.
 
@@ -142,6 +151,7 @@ class Predictor:
             streams=streams,
             compile=compile,
             folder=folder,
+            site=site,
         )
 
     @property
@@ -151,7 +161,7 @@ class Predictor:
 
     def request(self, *, picture_side: int | None = None) -> DecodeRequest:
         """Return what has to be decoded of each film for this model."""
-        return decode_request(self.package, picture_side=picture_side)
+        return decode_request(self.package, picture_side=picture_side, site=self.site)
 
     def __call__(self, paths: Sequence[Path | str] | Path | str) -> pd.DataFrame:
         """Score films in this process.
@@ -248,6 +258,9 @@ class Predictor:
     def _judged(self, batch: DecodedBatch, output: NetworkOutput) -> list[dict[str, Any]]:
         """What the table says of each film that was read: its scores, or that it is not a film for this model."""
         scored = self._measured(batch, output.logits, output.maps)
+        for film, lungs_found in zip(scored, batch.lungs_found, strict=bool(batch.lungs_found)):
+            if lungs_found is False:
+                film["detail"] = WHOLE_FILM
         qualities = map(
             quality_columns, batch.qualities, batch.facts, (place.orientation for place in batch.placements)
         )
@@ -294,11 +307,27 @@ class Predictor:
         return films
 
 
-def decode_request(package: ModelPackage, *, picture_side: int | None = None) -> DecodeRequest:
-    """Return what has to be decoded of each film for a model."""
+def decode_request(package: ModelPackage, *, picture_side: int | None = None, site: str | None = None) -> DecodeRequest:
+    """Return what has to be decoded of each film for a model.
+
+    Raises:
+        PackageError: a harmonisation that this version does not know, or a site that the model does not.
+    """
+    harmonisation = None if package.harmonisation is None else Harmonisation.from_json(package.harmonisation)
+    known = {} if harmonisation is None else harmonisation.sites
+    if site is not None and site not in known:
+        expected = f"one of {', '.join(sorted(known))}" if known else "none: it knows no sites"
+        raise PackageError(f"site {site!r}: model {package.model_id} expects {expected}")
     meant = package.intended_use
     use = IntendedUse(meant.min_age_years, meant.max_age_years, frontal_only="LATERAL" not in meant.views)
-    return DecodeRequest(package.input.size, features=bool(package.control), picture_side=picture_side, use=use)
+    return DecodeRequest(
+        package.input.size,
+        features=bool(package.control),
+        picture_side=picture_side,
+        use=use,
+        harmonisation=harmonisation,
+        site=site,
+    )
 
 
 def _thresholds(package: ModelPackage, points: Mapping[str, Mapping[str, Any]], kind: str) -> Mapping[str, float]:

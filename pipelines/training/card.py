@@ -10,6 +10,7 @@ from pipelines.evaluation.thresholds.locked import points_section
 from pipelines.evaluation.thresholds.operating_point import OperatingPoint
 from pipelines.findings import FINDING_NAMES
 from pipelines.imaging.control_features import KINDS, ControlKind
+from pipelines.imaging.harmonise import Harmonisation
 from pipelines.statistics.estimates import Estimate
 from pipelines.training.films import Cohort
 
@@ -53,6 +54,8 @@ def model_card(
         "",
         "A label that a data set does not know is masked in the loss; it was never read as a negative.",
         "",
+        _made_alike(package, config),
+        "",
         "## Validation",
         "",
         "These numbers chose the weights and the thresholds, so they are optimistic. Judge the model on films it has "
@@ -92,6 +95,24 @@ def model_card(
 def _controls(summary: Summary) -> str:
     found = {"shape_free": summary.control, **summary.other_controls}
     return " | ".join(found[kind].text() if kind in found else "–" for kind in KINDS)
+
+
+def _made_alike(package: ModelPackage, config: TrainConfig) -> str:
+    """What was done to every film, and how films were drawn."""
+    sampled = {
+        "dataset": "In each epoch every data set weighed alike. ",
+        "dataset_label": "In each epoch every combination of data set and labels weighed alike. ",
+    }.get(config.optimisation.sampling, "")
+    if package.harmonisation is None:
+        return f"{sampled}Films were not harmonised."
+    lines = " ".join(Harmonisation.from_json(package.harmonisation).lines())
+    found = ", ".join(
+        f"{facts['lung_fields_found']} of {facts['films']} {name} films"
+        for name, split in (("training", "train"), ("validation", "val"))
+        if "lung_fields_found" in (facts := package.provenance[split])
+    )
+    counted = f" The box around the lungs was found on {found}." if found else ""
+    return f"{sampled}Films were harmonised, as every film is that the model scores. {lines}{counted}"
 
 
 def _points(summaries: Sequence[Summary]) -> str:

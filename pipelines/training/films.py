@@ -5,8 +5,9 @@ drawn anew for each (seed, epoch, film), whatever process or worker does it, so 
 spread over processes, without changing what any film looks like.
 """
 
-import itertools
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,6 @@ from monai.transforms import Compose, MapTransform
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.data import Sampler
 
 from pipelines.config import DataSource, TrainConfig
 from pipelines.datasets.readings import apply_consensus, soft_targets
@@ -28,6 +28,7 @@ from pipelines.decoding import DecodeRequest, read_film
 from pipelines.errors import ManifestError, UnreadableImage
 from pipelines.imaging import IntendedUse, Orientation, Placement, read_radiograph
 from pipelines.imaging.control_features import N_CONTROL_FEATURES
+from pipelines.imaging.harmonise import Harmonisation
 from pipelines.manifest import guard_splits, manifest_digest, read_manifest, union_manifests
 
 _FULL_CELL: Final = 0.4
@@ -144,20 +145,25 @@ class SquareFilmd(MapTransform):
     inference's own `read_film`, so that no film is seen with other eyes in training.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, harmonisation: Harmonisation | None = None) -> None:
         super().__init__(keys="image")
         self.size = size
+        self.harmonisation = harmonisation
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        film = read_film(Path(data["image"]), DecodeRequest(self.size, features=True))
+        film = read_film(Path(data["image"]), self._request(data.get("site")))
         image, thumbnail = torch.from_numpy(film.square)[None], torch.as_tensor(film.features)
         place = film.placement
         return {
             **data,
             "image": image,
             "thumbnail": thumbnail,
-            "stored": (place.rows, place.columns, *place.orientation),
+            "stored": (place.rows, place.columns, *place.orientation, *(place.crop or ())),
+            **({} if film.lungs_found is None else {"lungs_found": film.lungs_found}),
         }
+
+    def _request(self, site: str | None) -> DecodeRequest:
+        return DecodeRequest(self.size, features=True, harmonisation=self.harmonisation, site=site)
 
 
 class RegionsFromBoxesd(MapTransform):
@@ -172,34 +178,62 @@ class RegionsFromBoxesd(MapTransform):
         regions = torch.zeros(len(self.findings), self.size, self.size)
         boxes = data["boxes"]
         if boxes:
-            rows, columns, *turns = data["stored"]
-            placement = Placement.fit(rows, columns, self.size, Orientation(*map(bool, turns)))
+            rows, columns, *rest = data["stored"]
+            crop = (rest[3], rest[4], rest[5], rest[6]) if len(rest) > 3 else None
+            placement = Placement.fit(rows, columns, self.size, Orientation(*map(bool, rest[:3])), crop)
             for box in boxes:
                 if box["finding"] in self.findings:
                     x0, y0, x1, y1 = placement.box_to_square((box["x0"], box["y0"], box["x1"], box["y1"]))
                     layer = regions[self.findings.index(box["finding"])]
+                    if min(x1, y1) <= 0 or max(x0, y0) >= self.size:
+                        continue  # in a part of the film that was cut off
+                    x0, y0 = max(0.0, x0), max(0.0, y0)
                     layer[int(y0) : max(int(y0) + 1, round(y1)), int(x0) : max(int(x0) + 1, round(x1))] = 1
         return {**data, "regions": regions}
 
 
-def build_cache(cohort: Cohort, config: TrainConfig, folder: Path) -> Dataset:
+def build_cache(
+    cohort: Cohort, config: TrainConfig, folder: Path, harmonisation: Harmonisation | None = None
+) -> Dataset:
     """Return decoded, squared films of a cohort, cached where the configuration says.
 
     Each item holds ``image``, ``thumbnail``, ``labels`` and ``index``.
 
+    Args:
+        cohort: the films.
+        config: the run.
+        folder: of the run; a cache on disk lies in it, one for each size and harmonisation.
+        harmonisation: from `learn_harmonisation`; None for nothing.
+
     Raises:
         ManifestError: films that cannot be read: how many, the first, and why.
     """
-    items = [{"image": str(path), "index": index} for index, path in enumerate(cohort.paths)]
-    transform = Compose([SquareFilmd(config.model.size)], map_items=False)
+    items: list[dict[str, Any]] = [{"image": str(path), "index": index} for index, path in enumerate(cohort.paths)]
+    if harmonisation is not None and harmonisation.sites:
+        items = [{**item, "site": site} for item, site in zip(items, site_names(cohort), strict=True)]
+    transform = Compose([SquareFilmd(config.model.size, harmonisation)], map_items=False)
     if config.hardware.cache == "none":
         return Dataset(items, transform)
     if config.hardware.cache == "disk":
-        return PersistentDataset(items, transform, cache_dir=folder / f"cache-{config.model.size}-{N_CONTROL_FEATURES}")
+        name = _cache_name(f"cache-{config.model.size}-{N_CONTROL_FEATURES}", harmonisation)
+        return PersistentDataset(items, transform, cache_dir=folder / name)
     try:
         return CacheDataset(items, transform, num_workers=torch.get_num_threads(), progress=False, copy_cache=False)
     except (RuntimeError, UnreadableImage):
         raise ManifestError(_unreadable_sentence(cohort)) from None
+
+
+def site_names(cohort: Cohort) -> list[str]:
+    """Return where each film comes from: its data set and, where the manifest knows one, its site."""
+    pairs = zip(cohort.rows["dataset"], cohort.rows["site"], strict=True)
+    return [str(dataset) if pd.isna(site) else f"{dataset}/{site}" for dataset, site in pairs]
+
+
+def _cache_name(plain: str, harmonisation: Harmonisation | None) -> str:
+    if harmonisation is None:
+        return plain
+    digest = hashlib.sha256(json.dumps(harmonisation.to_json(), sort_keys=True).encode()).hexdigest()
+    return f"{plain}-{digest[:12]}"
 
 
 def _unreadable_sentence(cohort: Cohort) -> str:
@@ -290,29 +324,3 @@ def _regions_known(cohort: Cohort, findings: Sequence[str]) -> NDArray[np.bool_]
 def derived_seed(*parts: int) -> int:
     """Return a 32-bit seed that depends on every part: run, epoch, film."""
     return int(np.random.SeedSequence(parts).generate_state(1)[0])
-
-
-class EpochBatches(Sampler[list[tuple[int, int]]]):
-    """This process's share of each global batch of one epoch, as (epoch, index) pairs.
-
-    The order depends on the seed and the epoch alone. A global batch is dealt out to the processes like cards, so
-    that any number of processes sees the same batches; what is left over at the end joins the last full batch when it
-    is smaller than half a batch.
-    """
-
-    def __init__(self, films: int, batch_size: int, *, seed: int, rank: int = 0, world_size: int = 1) -> None:
-        self.films = films
-        self.batch_size = batch_size
-        self.seed = seed
-        self.rank = rank
-        self.world_size = world_size
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        return max(1, int(self.films / self.batch_size + 0.5))
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.films)
-        cuts = [step * self.batch_size for step in range(len(self))] + [self.films]
-        for start, stop in itertools.pairwise(cuts):
-            yield [(self.epoch, int(index)) for index in order[start:stop][self.rank :: self.world_size]]

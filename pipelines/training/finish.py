@@ -31,6 +31,7 @@ from pipelines.errors import ConfigError
 from pipelines.evaluation.control import control_key, control_scores, fit_controls
 from pipelines.evaluation.thresholds.operating_point import OperatingPoint
 from pipelines.imaging.control_features import KINDS, ControlKind
+from pipelines.imaging.harmonise import Harmonisation
 from pipelines.inference.registry import log_pyfunc
 from pipelines.statistics.auroc import auroc_delong
 from pipelines.statistics.estimates import Estimate
@@ -39,6 +40,7 @@ from pipelines.system import replace_text, replacing
 from pipelines.training.card import model_card
 from pipelines.training.figures import draw_figures
 from pipelines.training.films import Cohort
+from pipelines.training.harmonisation import lungs_found
 from pipelines.training.locking import KnownFilms, lock_flag, lock_rule_out
 from pipelines.training.state import Progress
 from pipelines.training.tracking import Registered, Tracker, register
@@ -64,6 +66,8 @@ class Trained:
     """``[n_val, F]`` of the best weights."""
     features: tuple[NDArray[np.float32], NDArray[np.float32]]
     """``[n, D]`` of training films as they are, drawn by the seed, and ``[n_val, D]``; of the best weights."""
+    harmonisation: Harmonisation | None = None
+    """What was done to every film; None for nothing."""
 
 
 class FindingSummary(Record):
@@ -107,6 +111,7 @@ def finish_run(trained: Trained, tracker: Tracker) -> TrainResult:
         provenance=_provenance(trained, tracker.run_id),
         typicality=_typicality(trained),
         intended_use=_intended_use(config),
+        harmonisation=None if trained.harmonisation is None else trained.harmonisation.to_json(),
     )
     probabilities = _probabilities(trained, calibration)
     scores = control_scores(controls, _seen_by_controls(trained.val[1]))
@@ -222,12 +227,14 @@ def _provenance(trained: Trained, run_id: str | None) -> dict[str, Any]:
         # Folders are left out: a package is read on other machines by other people.
         "config": config.model_dump(mode="json", exclude={"out": True, "data": True, "tracking": {"uri"}}),
         "manifests": [source.manifest.name for source in config.data],
-        "train": _cohort_facts(trained.train[0], config),
-        "val": _cohort_facts(trained.val[0], config),
+        "train": _cohort_facts(trained.train, config),
+        "val": _cohort_facts(trained.val, config),
     }
 
 
-def _cohort_facts(cohort: Cohort, config: TrainConfig) -> dict[str, Any]:
+def _cohort_facts(films: tuple[Cohort, Dataset], config: TrainConfig) -> dict[str, Any]:
+    cohort, cache = films
+    found = lungs_found(cache) if config.harmonisation.lung_field != "none" else None
     datasets = cohort.rows["dataset"].value_counts().sort_index()
     return {
         "films": len(cohort.paths),
@@ -235,6 +242,7 @@ def _cohort_facts(cohort: Cohort, config: TrainConfig) -> dict[str, Any]:
         "patients": None if cohort.rows["patient_id"].isna().any() else _patients(cohort.rows),
         "outside_use": cohort.left_out,
         "manifest_digest": cohort.digest,
+        **({} if found is None else {"lung_fields_found": found}),
         "labels": {
             finding: {
                 "positive": int((column == 1).sum()),

@@ -18,7 +18,8 @@ from models.losses import masked_bce, masked_map_loss
 from pipelines.config import TrainConfig
 from pipelines.errors import ConfigError
 from pipelines.statistics.auroc import auroc_delong
-from pipelines.training.films import EpochBatches, TrainingFilms, derived_seed, load_cohorts
+from pipelines.training.batches import EpochBatches, film_groups
+from pipelines.training.films import TrainingFilms, derived_seed, load_cohorts
 from pipelines.training.finish import Trained, TrainResult, finish_run, read_result
 from pipelines.training.prepare import (
     CHANNELS_LAST,
@@ -101,6 +102,7 @@ def train(config: TrainConfig, *, resume: bool = False, on_epoch: EpochCallback 
             val=(cohorts["val"], run.val_films.cache),
             val_logits=validated.logits,
             features=(seen.features, validated.features),
+            harmonisation=run.harmonisation,
         )
         return finish_run(trained, tracker)
 
@@ -138,6 +140,7 @@ def _train_epoch(run: Run, epoch: int) -> dict[str, float]:
         seed=config.seed,
         rank=fabric.global_rank,
         world_size=fabric.world_size,
+        groups=film_groups(run.train_films.cohort, config.optimisation.sampling),
     )
     batches.epoch = epoch
     run.classifier.train()

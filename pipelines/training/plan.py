@@ -4,7 +4,8 @@ import torch
 
 from models import Classifier
 from pipelines.config import TrainConfig
-from pipelines.training.films import EpochBatches, load_cohorts
+from pipelines.training.batches import EpochBatches
+from pipelines.training.films import load_cohorts
 from pipelines.training.prepare import architecture_of
 
 

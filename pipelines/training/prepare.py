@@ -16,12 +16,14 @@ from torch import Tensor, nn
 from models import Architecture, Classifier
 from models.backbones import freeze_finer_than
 from models.pretrained import LITE0_INPUT, load_pretrained
-from pipelines.config import TrainConfig, dump_config
+from pipelines.config import HarmonisationSection, TrainConfig, dump_config
 from pipelines.errors import ConfigError
+from pipelines.imaging.harmonise import Harmonisation
 from pipelines.manifest import write_manifest
 from pipelines.system import replace_text
 from pipelines.training.augment import build_augmentation
 from pipelines.training.films import Cohort, TrainingFilms, build_cache
+from pipelines.training.harmonisation import learn_harmonisation
 from pipelines.training.state import CHECKPOINT
 
 CHANNELS_LAST: Final = torch.channels_last
@@ -41,6 +43,7 @@ class Run:
     val_films: TrainingFilms
     pos_weight: Tensor | None
     peak_rates: list[float]
+    harmonisation: Harmonisation | None = None
 
 
 def refuse_overwriting(config: TrainConfig, resume: bool) -> None:
@@ -128,15 +131,18 @@ def prepare(config: TrainConfig, fabric: lightning_fabric.Fabric, cohorts: dict[
     map_side = network.map_side()
     train, val = cohorts["train"], cohorts["val"]
     weight = positive_weight(train.labels, config)
+    harmonisation = learn_harmonisation(config, train)
+    seen, unseen = (build_cache(cohort, config, config.out, harmonisation) for cohort in (train, val))
     return Run(
         config,
         fabric,
         classifier,
         optimizer,
-        TrainingFilms(build_cache(train, config, config.out), train, config, map_side=map_side, augment=augment),
-        TrainingFilms(build_cache(val, config, config.out), val, config, map_side=map_side),
+        TrainingFilms(seen, train, config, map_side=map_side, augment=augment),
+        TrainingFilms(unseen, val, config, map_side=map_side),
         None if weight is None else torch.tensor(weight, dtype=torch.float32, device=fabric.device),
         peak_rates,
+        harmonisation,
     )
 
 
@@ -172,4 +178,9 @@ def positive_weight(labels: NDArray[np.float32], config: TrainConfig) -> NDArray
 def config_digest(config: TrainConfig) -> str:
     """Digest of everything that decides the weights: not the folder, not the tracking, not how many epochs are left."""
     decisive = config.model_dump(mode="json", exclude={"out": True, "tracking": True, "name": True})
+    # Named only where they are on, so that runs from before they existed can be gone on with.
+    if config.harmonisation == HarmonisationSection():
+        del decisive["harmonisation"]
+    if config.optimisation.sampling == "films":
+        del decisive["optimisation"]["sampling"]
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]

@@ -14,7 +14,8 @@ from pipelines.config import AugmentationSection
 from pipelines.errors import ManifestError
 from pipelines.manifest import read_manifest, write_manifest
 from pipelines.training.augment import build_augmentation
-from pipelines.training.films import EpochBatches, RegionsFromBoxesd, TrainingFilms, build_cache, load_cohorts
+from pipelines.training.batches import EpochBatches
+from pipelines.training.films import RegionsFromBoxesd, TrainingFilms, build_cache, load_cohorts
 from tests.training_runs import tiny_config, write_cohort
 
 

@@ -61,4 +61,4 @@ def _apart(landmarks: Landmarks) -> NDArray[np.float64]:
     steps = _LEAST_STEP * np.arange(1, len(landmarks) + 1)
     rising = np.maximum.accumulate(np.asarray(landmarks) - steps) + steps  # at least a step more than the last
     rising = np.maximum(rising, steps)
-    return np.minimum(rising, 1.0 - steps[::-1])
+    return np.asarray(np.minimum(rising, 1.0 - steps[::-1]), dtype=np.float64)

@@ -26,6 +26,7 @@ def watch_films(
     precision: str = "auto",
     compile: bool = False,  # noqa: A002  torch's own word
     batch_size: int | None = None,
+    site: str | None = None,
     workers: int | None = None,
     streams: int | None = None,
     heatmaps: bool = False,
@@ -51,6 +52,7 @@ def watch_films(
         precision: see `Predictor`.
         compile: see `Predictor`.
         batch_size: the most films that go through the network together.
+        site: see `Predictor`.
         workers: see `predict_films`.
         streams: see `predict_films`.
         heatmaps: also write pictures of every usable film and its maps.
@@ -77,6 +79,7 @@ def watch_films(
         compile=compile,
         batch_size=batch_size,
         streams=streams,
+        site=site,
     )
     workers = default_workers() if workers is None else workers
     with locked(out):
