@@ -138,6 +138,6 @@ def test_an_unknown_data_set_or_option_is_one_sentence() -> None:
         get_adapter("nih")
     with pytest.raises(DatasetError, match="no option 'x', its options: consensus"):
         get_adapter("vindr_cxr").resolve({"x": "1"})
-    with pytest.raises(DatasetError, match="'consensus' is 'all', expected one of majority, any"):
-        get_adapter("vindr_cxr").resolve({"consensus": "all"})
+    with pytest.raises(DatasetError, match="'consensus' is 'most', expected one of majority, any, all, mean"):
+        get_adapter("vindr_cxr").resolve({"consensus": "most"})
     assert get_adapter("vindr_cxr").resolve({}) == {"consensus": "majority"}
