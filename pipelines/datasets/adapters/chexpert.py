@@ -42,7 +42,7 @@ def _tables(root: Path) -> tuple[Path, dict[str, Path]]:
             "there), found none"
         )
     tables = {"train": need_file(found, ("train.csv",), NAME)}
-    base = found.parent if found.name == FIRST_BATCH else found
+    base = found.parent if found.name == FIRST_BATCH and found != root else found
     if (valid := find_file(found, ("valid.csv",))) is None:
         warn(f"{NAME}: no valid.csv beside {tables['train'].name}: the validation part is left out")
     else:

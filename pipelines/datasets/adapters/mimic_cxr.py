@@ -68,8 +68,8 @@ def _need(root: Path, name: str) -> Path:
     found = _find(root, name)
     if found is None:
         raise DatasetError(
-            f"{NAME}: expected {name} (plain or .gz) in {root} or its folders {', '.join(PLACES)}, found none; "
-            "the tables of mimic-cxr-2.0.0-* come with MIMIC-CXR-JPG and serve the DICOM films too"
+            f"{NAME}: expected {name} (plain or .gz) in {root} or in a folder such as {PLACES[4]} below it, found none; "
+            "the tables called mimic-cxr-2.0.0-… come with MIMIC-CXR-JPG and serve the DICOM films too"
         )
     return found
 
