@@ -161,8 +161,8 @@ RSNA_PNEUMONIA: Final = Adapter(
         "patientId is one for each film, not for each patient: patient_id comes from RSNA's mapping file, else is null",
         "PixelSpacing in the headers is that of the original film, while the pixels were reduced to 1024 x 1024 "
         "(1024 pixels of 0.168 mm would be a chest of 172 mm): pixel_spacing_mm is null",
-        "ages of five films lie between 148 and 155 years: they become null",
-        "most films were read by one radiologist",
+        "headers give ages without the unit that DICOM asks for, so age_years is null unless the table of headers lies "
+        "beside the labels (stage_2_train_images_dicom_headers.csv); five ages of 148 to 155 years are always null",
     ),
     verified=False,
     verified_note=(
@@ -186,7 +186,7 @@ RSNA_PNEUMONIA: Final = Adapter(
     unverified=(
         "that nodules and masses were put under 'No Lung Opacity / Not Normal', as the organisers' instructions are "
         "quoted",
-        "how many of the labelled films were read by more than one radiologist",
+        "how many of the labelled films were read by more than one radiologist (most by one, it is said)",
         "whether the films with and without labels share patients",
         "the terms of the Kaggle competition",
     ),

@@ -77,6 +77,7 @@ SIIM_ACR: Final = Adapter(
         "films",
         "PixelSpacing in the headers is that of the original film, while the pixels were reduced to 1024 x 1024: "
         "pixel_spacing_mm is null",
+        "headers give ages without the unit that DICOM asks for: age_years is null",
         "some labelled films are not among the DICOM files that go round, and some of those have no label: a film "
         "without a label keeps its row",
     ),
@@ -92,7 +93,7 @@ SIIM_ACR: Final = Adapter(
         "node21": "both hold NIH films; which they share is not published",
     },
     unverified=(
-        "that PixelSpacing was kept from the original film here as in the RSNA challenge, whose headers look alike",
+        "that spacing and age in the headers are here as in the RSNA challenge, whose files were made in the same way",
         "how many test films the copies that go round hold",
         "the terms of the Kaggle competition",
     ),
