@@ -68,7 +68,7 @@ def _need(root: Path, name: str) -> Path:
     found = _find(root, name)
     if found is None:
         raise DatasetError(
-            f"{NAME}: expected {name} (plain or .gz) in {root} or in a folder such as {PLACES[4]} below it, found none; "
+            f"{NAME}: expected {name} (plain or .gz) in {root} or below it (such as {PLACES[4]}), found none; "
             "the tables called mimic-cxr-2.0.0-… come with MIMIC-CXR-JPG and serve the DICOM films too"
         )
     return found
