@@ -86,9 +86,7 @@ def _show_table(adapters: "list[Adapter]") -> None:
         texts = line(adapter)
         rows.add_row(*(texts[column] for column in COLUMNS))
     show(rows)
-    say(
-        "tb, nodule: on which films they are known. The whole card of one: cxr datasets NAME; to get it: cxr fetch NAME"
-    )
+    say("tb, nodule: on which films they are known. A whole card: cxr datasets NAME; to get a set: cxr fetch NAME")
 
 
 def _show_card(adapter: "Adapter") -> None:

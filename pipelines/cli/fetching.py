@@ -125,12 +125,12 @@ def _ask(adapter: "Adapter", record: "Record", to: Path, given: str | None) -> N
 
 
 def _say_plan(plan: "Plan", downloader: "Downloader") -> None:
-    from pipelines.fetch import free_bytes, readable
+    from pipelines.fetch import free_bytes, prepare, readable
 
-    needed = plan.needs(downloader)
-    unsized = f", and {needed.unsized} of a size that is not published" if needed.unsized else ""
+    needed = prepare(plan, downloader)
+    sizes = readable(needed.download) + (f" and {needed.unsized} of unknown size" if needed.unsized else "")
     space = f"{readable(needed.disk)} of disk at most, {readable(free_bytes(downloader.root))} are free"
-    note(f"{len(plan.pending(downloader))} files to fetch, {readable(needed.download)}{unsized}; {space}")
+    note(f"{plan.adapter.name}: {len(plan.pending(downloader))} files to fetch, {sizes}; {space}")
 
 
 def _explain(adapter: "Adapter", to: Path | None) -> None:

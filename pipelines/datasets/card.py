@@ -11,6 +11,8 @@ COLUMNS: Final = ("name", "films", *FINDINGS, "labels from", "access", "licence"
 """Of the table of all data sets."""
 _LONGEST: Final = {"labels from": 30, "licence": 26}
 """Characters that fit a line of 100."""
+_SHORTEST: Final = 12
+"""A clause before a colon that is shorter says too little."""
 
 
 def card(adapter: Adapter) -> dict[str, Any]:
@@ -55,17 +57,20 @@ def card(adapter: Adapter) -> dict[str, Any]:
 
 
 def known(adapter: Adapter, finding: str) -> str:
-    """On which films a finding is known, in a word, as `Adapter.unknown` says it.
+    """On which films a finding is known, in a word, as `Adapter.unknown` says it of the default options.
 
     Returns:
-        ``all``, ``some``, ``none``; ``see card`` where the sentence names no finding.
+        ``all``, ``some``, ``none``; ``card`` where the sentence names no finding.
     """
-    what = re.split(r"[:;]", adapter.unknown, maxsplit=1)[0].lower()
-    if what.startswith("nothing"):
+    text = adapter.unknown.lower()
+    together = rf"(?:\w+ and )?{finding}(?: and \w+)?"
+    if text.startswith("nothing"):
         return "all"
-    if re.search(rf"\b{finding}s?\b", what):
-        return "none" if re.search(r"\b(every|all|any|everywhere)\b", what) else "some"
-    return "all" if any(re.search(rf"\b{other}s?\b", what) for other in FINDINGS) else "see card"
+    if re.search(rf"(?:^|; ){together} on (?:every|all) films?(?:$|[:;,.])", text):
+        return "none"
+    if re.search(rf"\b{together} (?:on|of|where)\b", text):
+        return "some"
+    return "all" if any(re.search(rf"\b{other}\b", text) for other in FINDINGS) else "card"
 
 
 def line(adapter: Adapter) -> dict[str, str]:
@@ -90,7 +95,7 @@ def markdown(adapters: Mapping[str, Adapter]) -> str:
 
 def _short(text: str, longest: int) -> str:
     """The first clause of a text, cut between words where it is too long."""
-    clause = re.split(r"[;:(]|, ", text, maxsplit=1)[0].strip()
+    clause = re.split(rf"(?<=.{{{_SHORTEST}}}):|;|, | \(", text, maxsplit=1)[0].strip()
     if len(clause) <= longest:
         return clause
     return clause[: longest - 1].rsplit(" ", 1)[0] + "…"

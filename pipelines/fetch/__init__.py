@@ -3,11 +3,11 @@
 from pipelines.fetch.arrival import Arrival, Finding, check_arrival
 from pipelines.fetch.download import Downloader
 from pipelines.fetch.errors import ArchiveError, DownloadError, TermsError
-from pipelines.fetch.plan import Outcome, Plan, carry_out, chosen
+from pipelines.fetch.plan import Outcome, Plan, carry_out, chosen, prepare
 from pipelines.fetch.record import RECORD_FILE, Record, load_record, sole_fetch
 from pipelines.fetch.space import free_bytes, readable
 from pipelines.fetch.terms import accept, is_accepted, terms, terms_digest
-from pipelines.fetch.unpack import Limits, Unpacked, unpack
+from pipelines.fetch.unpacking import Limits, Unpacked, unpack
 
 __all__ = [
     "RECORD_FILE",
@@ -29,6 +29,7 @@ __all__ = [
     "free_bytes",
     "is_accepted",
     "load_record",
+    "prepare",
     "readable",
     "sole_fetch",
     "terms",

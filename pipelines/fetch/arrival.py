@@ -15,7 +15,7 @@ from pipelines.datasets.adapter import IMAGE_SUFFIXES, Adapter
 from pipelines.datasets.measure import measure_file
 from pipelines.datasets.native import image_files
 from pipelines.errors import CxrError, Reason
-from pipelines.fetch.unpack import TEMPORARY
+from pipelines.fetch.unpacking import TEMPORARY
 from pipelines.film_pool import FilmPool, Refusal
 from pipelines.system import usable_cores
 

@@ -84,6 +84,16 @@ class Downloader:
         self._remember(download, target, digest, shown(url))
         return target
 
+    def size(self, download: Download, url: str) -> int | None:
+        """Bytes of a file: as published, else as the server says before it is fetched; None where it does not."""
+        if download.size is not None:
+            return download.size
+        try:
+            with asked(self.session, url, {}, self.patience, method="HEAD") as response:
+                return _number(response.headers.get("Content-Length", ""))
+        except (AgainError, DownloadError):  # some answer this question to nobody: fetching tells why, if at all
+            return None
+
     def have(self, download: Download) -> int:
         """Bytes of a file that are here: all of it, or a part."""
         target = self.root / download.to
@@ -115,7 +125,7 @@ class Downloader:
             self.record.save(self.root)
             got = self._write(download, url, response, start, part.total)
         if part.total is not None and got < part.total:
-            raise AgainError(f"{shown(url)}: the answer ended after {got:,} of {part.total:,} bytes")
+            raise AgainError(f"{shown(url)}: {_broken_off(got, part.total)}")
 
     def _plan(
         self, download: Download, url: str, response: requests.Response, have: int, known: Part | None
@@ -167,7 +177,7 @@ class Downloader:
         with self._part(download).open("r+b" if start else "wb") as stream:
             stream.seek(start)
             stream.truncate()
-            while chunk := self._read(response, url):
+            while chunk := self._read(response, url, done, expected):
                 done += len(chunk)
                 if done > limit:
                     stream.close()
@@ -177,11 +187,11 @@ class Downloader:
                 self.progress(download.to, done, expected)
         return done
 
-    def _read(self, response: requests.Response, url: str) -> bytes:
+    def _read(self, response: requests.Response, url: str, done: int, expected: int | None) -> bytes:
         try:
             chunk: bytes = response.raw.read1(_CHUNK, decode_content=False)
         except (urllib3.exceptions.HTTPError, TimeoutError, ConnectionError) as error:
-            raise AgainError(f"{shown(url)}: the connection broke off ({type(error).__name__})") from None
+            raise AgainError(f"{shown(url)}: {_broken_off(done, expected)} ({type(error).__name__})") from None
         return chunk
 
     def _wait(self, download: Download, url: str, error: AgainError, tries: int) -> None:
@@ -257,6 +267,10 @@ class Downloader:
 
 class _DamagedError(Exception):
     """A file is whole but not the one that was published."""
+
+
+def _broken_off(done: int, expected: int | None) -> str:
+    return f"the answer broke off after {done:,}" + ("" if expected is None else f" of {expected:,}") + " bytes"
 
 
 def _range_headers(have: int, known: Part | None) -> dict[str, str]:

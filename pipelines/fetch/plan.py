@@ -3,14 +3,14 @@
 import fnmatch
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from pipelines.datasets.adapter import Adapter, Download
 from pipelines.fetch.download import Downloader, Note, Progress
 from pipelines.fetch.errors import DownloadError
 from pipelines.fetch.space import Needs, needs, require_space
-from pipelines.fetch.unpack import TEMPORARY, unpack
+from pipelines.fetch.unpacking import TEMPORARY, unpack
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,10 @@ class Plan:
 
     def needs(self, downloader: Downloader) -> Needs:
         """What is still to come takes."""
-        having = [(download, downloader.have(download)) for download in self.pending(downloader)]
+        having = []
+        for download in self.pending(downloader):
+            sized = replace(download, size=downloader.size(download, self.url(download)))
+            having.append((sized, downloader.have(download)))
         return needs(having, unpack=self.unpack, keep=self.keep_archives)
 
     def _done(self, downloader: Downloader, download: Download) -> bool:
@@ -45,7 +48,7 @@ class Plan:
             return False
         folder = (downloader.root / download.to).parent
         if fetched.unpacked is not None:
-            return all((folder / top).exists() for top in fetched.tops)
+            return all((folder / name).exists() for name in fetched.some)
         here = (downloader.root / download.to).is_file()
         return here and not (self.unpack and download.unpack)
 
@@ -95,14 +98,13 @@ def carry_out(
         note: told what is left alone.
 
     Raises:
-        DownloadError: a file cannot be had, or the disk has not enough room.
+        DownloadError: a file cannot be had.
         ArchiveError: an archive is damaged or hostile.
     """
-    _sweep(downloader.root, plan.downloads)
-    require_space(downloader.root, plan.needs(downloader).disk, plan.adapter.name)
     outcome = Outcome()
+    pending = plan.pending(downloader)
     for download in plan.downloads:
-        if download not in plan.pending(downloader):
+        if download not in pending:
             if note is not None:
                 note(f"{download.to}: done before")
             continue
@@ -121,11 +123,23 @@ def _unpack(plan: Plan, downloader: Downloader, download: Download, path: Path, 
 
     unpacked = unpack(path, path.parent, progress=report)
     fetched = downloader.record.files[download.to]
-    fetched.unpacked, fetched.tops = unpacked
+    fetched.unpacked, fetched.some = unpacked
     downloader.record.save(downloader.root)
     if not plan.keep_archives:
         path.unlink()
     return unpacked.files
+
+
+def prepare(plan: Plan, downloader: Downloader) -> Needs:
+    """Look whether the disk has room for what a plan takes, after removing what killed runs left.
+
+    Raises:
+        DownloadError: it has not; says how much is needed and how much there is.
+    """
+    _sweep(downloader.root, plan.downloads)
+    needed = plan.needs(downloader)
+    require_space(downloader.root, needed.disk, plan.adapter.name)
+    return needed
 
 
 def _sweep(root: Path, downloads: Sequence[Download]) -> None:

@@ -43,8 +43,8 @@ class Fetched(BaseModel):
     """Digest as the publisher prints it, which was compared; None where there is none."""
     unpacked: int | None = None
     """Files it unpacked to; None: not unpacked."""
-    tops: list[str] = Field(default_factory=list)
-    """First parts of the names in it."""
+    some: list[str] = Field(default_factory=list)
+    """A few of these files, by which a later run sees whether they are still there."""
 
 
 class Part(BaseModel):

@@ -75,7 +75,7 @@ def open_session() -> requests.Session:
 
 @contextmanager
 def asked(
-    session: requests.Session, url: str, headers: dict[str, str], patience: Patience
+    session: requests.Session, url: str, headers: dict[str, str], patience: Patience, *, method: str = "GET"
 ) -> Iterator[requests.Response]:
     """Ask for a file; redirects are followed, but never from an encrypted address to one that is not.
 
@@ -87,7 +87,7 @@ def asked(
         DownloadError: a refusal that stays one.
     """
     for _ in range(_MOST_REDIRECTS):
-        with _connected(session, url, headers, patience) as response:
+        with _connected(session, method, url, headers, patience) as response:
             if response.status_code not in _REDIRECTS:
                 _judge(response, url)
                 yield response
@@ -106,12 +106,14 @@ def host_of(url: str) -> str:
     return urlsplit(url).hostname or shown(url)
 
 
-def _connected(session: requests.Session, url: str, headers: dict[str, str], patience: Patience) -> requests.Response:
+def _connected(
+    session: requests.Session, method: str, url: str, headers: dict[str, str], patience: Patience
+) -> requests.Response:
     if urlsplit(url).scheme not in ("http", "https"):
         raise DownloadError(f"{shown(url)}: expected an address that begins with https:// or http://")
     try:
         timeout = (patience.connect, patience.stall)
-        return session.get(url, headers=headers, stream=True, timeout=timeout, allow_redirects=False)
+        return session.request(method, url, headers=headers, stream=True, timeout=timeout, allow_redirects=False)
     except requests.exceptions.SSLError:
         raise DownloadError(f"{host_of(url)}: its certificate cannot be trusted, so nothing was fetched") from None
     except requests.exceptions.ConnectionError:  # proxies that are down, too

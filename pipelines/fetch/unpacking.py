@@ -18,6 +18,7 @@ Progress = Callable[[int, int], None]
 TEMPORARY: Final = ".cxr-unpack-"
 """How folders begin in which archives are unpacked."""
 _CHUNK: Final = 1 << 20
+_SAMPLE: Final = 20
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -35,8 +36,8 @@ class Unpacked(NamedTuple):
     """What came out of an archive."""
 
     files: int
-    tops: list[str]
-    """First parts of the names in it, sorted."""
+    some: list[str]
+    """Names of at most `_SAMPLE` of them, from first to last."""
 
 
 def unpack(archive: Path, folder: Path, *, limits: Limits | None = None, progress: Progress | None = None) -> Unpacked:
@@ -64,7 +65,6 @@ def unpack(archive: Path, folder: Path, *, limits: Limits | None = None, progres
         with opened_archive(archive) as contents:
             files = _Writer(archive, temporary, limits or Limits()).write_all(contents, progress)
         _require_no_conflict(archive, temporary, folder)
-        tops = sorted(entry.name for entry in temporary.iterdir())
         _merge(temporary, folder)
     except OSError as error:
         if error.errno not in _FULL:
@@ -75,7 +75,7 @@ def unpack(archive: Path, folder: Path, *, limits: Limits | None = None, progres
     finally:
         with suppress(OSError):
             shutil.rmtree(temporary)
-    return Unpacked(files, tops)
+    return Unpacked(len(files), files[:: max(1, len(files) // _SAMPLE)][:_SAMPLE])
 
 
 class _Writer:
@@ -89,30 +89,32 @@ class _Writer:
         self.names = Names(archive)
         self.written = 0
 
-    def write_all(self, contents: Contents, progress: Progress | None) -> int:
-        """Write every member; returns how many files."""
+    def write_all(self, contents: Contents, progress: Progress | None) -> list[str]:
+        """Write every member; returns the names of the files, in order."""
         self._require(contents.size or 0, contents.files or 0)
-        files = 0
+        files: list[str] = []
         for number, member in enumerate(contents.members, start=1):
             self._require(self.written + member.size, number)
             self.names.add(member.name, folder=member.stream is None)
-            files += self._write(member)
+            if self._write(member):
+                files.append(member.name)
             if progress is not None:
                 progress(min(contents.position(), self.size), self.size)
         return files
 
-    def _write(self, member: Member) -> int:
+    def _write(self, member: Member) -> bool:
+        """Write a member; returns whether it is a file."""
         target = self.folder / member.name
         if member.stream is None:
             target.mkdir(parents=True, exist_ok=True)
-            return 0
+            return False
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("xb") as out:
             while chunk := read_member(self.archive, member, _CHUNK):
                 self.written += len(chunk)
                 self._require(self.written, 0)
                 out.write(chunk)
-        return 1
+        return True
 
     def _require(self, size: int, files: int) -> None:
         if files > self.limits.files:
