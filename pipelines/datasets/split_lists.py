@@ -156,13 +156,12 @@ def films_of(frame: pd.DataFrame, *, by: str, keep_test: bool) -> list[Film]:
 
 def _group_names(frame: pd.DataFrame, linked: "pd.Series[int]") -> list[str]:
     """The patient where a group is one patient, the smallest image id where it is more, "" for a film alone."""
-    by_group = frame.groupby(linked)
-    patients, first = by_group["patient_id"].nunique(dropna=False), by_group["image_id"].min()
-    size = by_group.size()
-    names = [first[group] if size[group] > 1 else "" for group in linked]
+    by_group = frame["image_id"].groupby(linked)
+    first, size = by_group.transform("min").tolist(), by_group.transform("size").tolist()
+    patients = frame["patient_id"].groupby(linked).transform("nunique", dropna=False).tolist()
     return [
-        patient if isinstance(patient, str) and patients[group] == 1 else name
-        for patient, group, name in zip(frame["patient_id"], linked, names, strict=True)
+        patient if isinstance(patient, str) and count == 1 else smallest if films > 1 else ""
+        for patient, count, smallest, films in zip(frame["patient_id"], patients, first, size, strict=True)
     ]
 
 

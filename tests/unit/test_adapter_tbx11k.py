@@ -172,10 +172,11 @@ def test_the_repacked_form_gives_the_same_ids_and_labels(tmp_path: Path) -> None
 
 def test_boxes_are_left_out_where_a_copy_has_another_size(root: Path) -> None:
     film(root / "TBX11K" / "imgs" / "tb" / "tb0003.png", side=256)
-    with pytest.warns(
-        DatasetWarning, match="1 films with boxes are not 512 x 512 as released: their boxes are left out"
-    ):
-        frame = build_manifest("tbx11k", root, workers=1)
+    with pytest.warns(DatasetWarning) as said:
+        frame = build_manifest("tbx11k", root, workers=1, options={"extra": "take"})
+    assert [str(warning.message) for warning in said] == [
+        "tbx11k: 1 films with boxes are not 512 x 512 as released: their boxes are left out"
+    ]
     boxes = frame.set_index("image_id")["boxes"]
     assert boxes["tbx11k/tb/tb0003"] is None
     assert len(boxes["tbx11k/tb/tb0135"]) == 1
