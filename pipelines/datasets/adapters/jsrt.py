@@ -49,13 +49,17 @@ def _rows(root: Path, _options: Options) -> pd.DataFrame:
         for stem, path in films_by_stem(root, [root], suffixes=SUFFIXES).items()
         if _FILM.fullmatch(stem)
     }
-    entries = _entries(root, NODULE_TABLE, _NODULE) | _entries(root, NORMAL_TABLE, _NORMAL)
-    names = sorted({*films, *entries})
-    if not names:
+    tables = {table: _find_table(root, table) for table in (NODULE_TABLE, NORMAL_TABLE)}
+    if not films and not any(tables.values()):
         raise DatasetError(
             f"{NAME}: expected films JPCLN001.IMG, JPCNN001.IMG ... or the tables {NODULE_TABLE}, {NORMAL_TABLE} in "
             f"{root}, found none"
         )
+    for table, path in tables.items():
+        if path is None:
+            warn(f"{NAME}: no {table} in {root}: its films have no age, sex or place of the nodule")
+    entries = _entries(tables[NODULE_TABLE], _NODULE) | _entries(tables[NORMAL_TABLE], _NORMAL)
+    names = sorted({*films, *entries})
     return pd.DataFrame([_row(name, films.get(name, f"{name}.IMG"), entries.get(name, {})) for name in names])
 
 
@@ -98,11 +102,9 @@ def _box(entry: dict[str, str]) -> Box:
     return nodule_box(max(0.0, x - half), max(0.0, y - half), min(SIDE, x + half), min(SIDE, y + half))
 
 
-def _entries(root: Path, table: str, pattern: re.Pattern[str]) -> dict[str, dict[str, str]]:
+def _entries(path: Path | None, pattern: re.Pattern[str]) -> dict[str, dict[str, str]]:
     """Film -> what a clinical table says. Records are told apart by film names: some copies have lost line ends."""
-    path = _find_table(root, table)
     if path is None:
-        warn(f"{NAME}: no {table} in {root}: its films have no age, sex or place of the nodule")
         return {}
     entries = {}
     for record in re.split(r"(?=JPC[LN]N\d{3})", read_text(path), flags=re.IGNORECASE):

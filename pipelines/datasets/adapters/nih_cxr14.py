@@ -235,8 +235,8 @@ NIH_CXR14: Final = Adapter(
     ),
     verified=True,
     verified_note=(
-        "the full v2020 label, list and box files, the adjudicated labels, and 738 films (resized to 512 x 512); the "
-        "DICOM form and the tables of single readers only as described"
+        "the full v2020 label, list and box files, the adjudicated labels, 738 films (resized to 512 x 512) and "
+        "one of the DICOM form; the tables of single readers only as described"
     ),
     access="open",
     unknown=(
@@ -258,7 +258,7 @@ NIH_CXR14: Final = Adapter(
     },
     unverified=(
         "which other films are there twice",
-        "the headers of the DICOM form: its spacing is left out",
+        "the headers of the DICOM form beyond one film (1024 x 1024, no spacing, no view): their spacing is left out",
         "the header of individual_readers.csv of the four findings: names are matched without regard to case and slash",
         "why the table of adjudicated labels that goes round has 4,376 films, two more than documented",
         "the MD5 sums, which are as another project's downloader gives them",

@@ -100,7 +100,7 @@ OPENI: Final = Adapter(
     licence="CC BY-NC-ND 4.0: use without commerce, with credit; no altered copies passed on",
     films_may_be_shown=False,
     films_may_be_shown_why="The licence does not let altered copies be passed on, and a report shows films resized.",
-    how_to_get="https://openi.nlm.nih.gov/faq (NLMCXR_reports.tgz with NLMCXR_png.tgz or NLMCXR_dcm.tgz)",
+    how_to_get="https://openi.nlm.nih.gov/faq (NLMCXR_reports.tgz with NLMCXR_png.tgz or, of 81 GB, NLMCXR_dcm.tgz)",
     size="7,470 films, frontal and lateral, of 3,851 studies with a report (104 more reports have no film)",
     label_origin=(
         "the radiologist's report, coded by hand with MeSH headings and their qualifiers; further terms found in the "
@@ -148,11 +148,12 @@ OPENI: Final = Adapter(
     unverified=(
         "that no person has two case numbers: the number is the PatientID of the headers, and is taken as the patient",
         "the columns of the two tables at Kaggle, which are as many users describe them",
-        "the sizes and checksums of the archives",
+        "the sizes and checksums of the archives (users give 80,694,582,486 bytes for NLMCXR_dcm.tgz)",
     ),
     downloads=(
         Download(url=f"{COLLECTIONS}/NLMCXR_reports.tgz", to="NLMCXR_reports.tgz", unpack=True),
         Download(url=f"{COLLECTIONS}/NLMCXR_png.tgz", to="NLMCXR_png/NLMCXR_png.tgz", unpack=True),
+        Download(url=f"{COLLECTIONS}/NLMCXR_dcm.tgz", to="NLMCXR_dcm/NLMCXR_dcm.tgz", unpack=True, default=False),
     ),
     whole=Whole(films=7_470),
 )
