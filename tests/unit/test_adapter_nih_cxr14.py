@@ -73,7 +73,7 @@ def test_rules_and_adjudicated_labels(tmp_path: Path) -> None:
     mined = adapter_keeps_the_rules("nih_cxr14", root, needed=["Data_Entry_2017_v2020.csv", "test_list.txt"])
     assert mined["nodule"].tolist() == [0, 1, 1, 0]
     assert mined["readings"].isna().all()
-    frame = build_manifest("nih_cxr14", root, options=ADJUDICATED, hashes=True, workers=1)
+    frame = build_manifest("nih_cxr14", root, options=ADJUDICATED, workers=1)
     assert frame["nodule"].fillna(-1).tolist() == [-1, 1, 0, -1]
     assert frame["tb"].isna().all()
     assert frame["reference_standard"].tolist() == [None, "radiologist", "radiologist", None]
@@ -91,7 +91,7 @@ def test_rules_and_adjudicated_labels(tmp_path: Path) -> None:
         [said("all-77", 0.0), said("all-80", 1.0), said("all-81", 1.0)],
         None,
     ]
-    assert {problem.code for problem in check_manifest(frame, root=root, hashes=True)} <= {"no_label"}
+    assert {problem.code for problem in check_manifest(frame, root=root)} <= {"no_label"}
 
 
 def test_dicom_form_has_no_trusted_spacing(tmp_path: Path) -> None:

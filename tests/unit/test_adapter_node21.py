@@ -39,12 +39,17 @@ def tree(base: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("place", ["", "cxr_images", "node21/cxr_images"])
-def test_boxes_and_sources(tmp_path: Path, place: str) -> None:
+@pytest.mark.parametrize("place", ["", "node21/cxr_images"])
+def test_unpacked_in_more_than_one_place(tmp_path: Path, place: str) -> None:
+    tree(tmp_path / place)
+    frame = build_manifest("node21", tmp_path, workers=1)
+    assert frame["path"][0] == "/".join(filter(None, (place, "proccessed_data/images/n0001.mha")))
+
+
+def test_boxes_and_sources(tmp_path: Path) -> None:
     root = tmp_path / "root"
-    tree(root / place)
-    meta = "/".join(filter(None, (place, "proccessed_data/metadata.csv")))
-    frame = adapter_keeps_the_rules("node21", root, needed=[meta])
+    tree(root / "cxr_images")
+    frame = adapter_keeps_the_rules("node21", root, needed=["cxr_images/proccessed_data/metadata.csv"])
     assert frame["image_id"].tolist() == [f"node21/{name}" for name in ("n0001", "n0002", "c0001", "c0002")]
     assert frame["nodule"].tolist() == [1, 1, 0, 0]
     assert frame["tb"].isna().all()

@@ -26,13 +26,13 @@ def tree(root: Path, labels: str = "train-rle.csv") -> None:
 @pytest.mark.parametrize("labels", ["train-rle.csv", "stage_2_train.csv"])
 def test_no_finding_is_known_of_any_film(tmp_path: Path, labels: str) -> None:
     tree(tmp_path, labels)
-    frame = build_manifest("siim_acr", tmp_path, hashes=True, workers=1)
+    frame = build_manifest("siim_acr", tmp_path, workers=1)
     assert frame["image_id"].tolist() == [f"siim_acr/{film}" for film in (WITHOUT, WITH, EXTRA, UNSEEN)]
     assert frame["native_labels"].tolist() == [["No pneumothorax"], ["Pneumothorax"], None, None]
     assert frame[["tb", "nodule", "patient_id", "boxes", "reference_standard"]].isna().all().all()
     assert frame["pixel_spacing_mm"].isna().all()
     assert (set(frame["view"]), set(frame["sex"])) == ({"AP"}, {"M"})
-    assert {problem.code for problem in check_manifest(frame, root=tmp_path, hashes=True)} == {
+    assert {problem.code for problem in check_manifest(frame, root=tmp_path)} == {
         "unknown_patient",
         "no_label",
     }
