@@ -14,6 +14,7 @@ from pipelines.datasets.adapter import warn
 from pipelines.errors import UnreadableImage
 from pipelines.film_pool import FilmPool, Refusal
 from pipelines.imaging import pixel_hash, read_facts, read_radiograph, sha256_file
+from pipelines.imaging.film_print import fingerprint
 from pipelines.manifest.schema import AGE_YEARS_RANGE, SEXES, VIEWS
 from pipelines.system import usable_cores
 
@@ -35,6 +36,7 @@ class FileFacts:
     columns: int | None = None
     sha256: str | None = None
     pixel_hash: str | None = None
+    fingerprint: str | None = None
     view: str | None = None
     sex: str | None = None
     age_years: float | None = None
@@ -47,7 +49,7 @@ class FileFacts:
 COLUMNS: Final = tuple(f.name for f in fields(FileFacts) if f.metadata.get("column", True))
 
 
-_MEASURED: Final = ("rows", "columns", "sha256", "pixel_hash")
+_MEASURED: Final = ("rows", "columns", "sha256", "pixel_hash", "fingerprint")
 """What the file knows better than the data set's tables."""
 
 
@@ -64,7 +66,8 @@ def measure_file(path: str | Path, *, hashes: bool) -> FileFacts:
         known |= {"manufacturer": facts.manufacturer}
         known |= {"age_years": _possible_age(facts.age_years), "pixel_spacing_mm": _spacing(facts.pixel_spacing_mm)}
         if hashes:
-            known["pixel_hash"] = pixel_hash(read_radiograph(path).pixels)
+            pixels = read_radiograph(path).pixels
+            known |= {"pixel_hash": pixel_hash(pixels), "fingerprint": fingerprint(pixels)}
     except UnreadableImage as error:
         known["refusal"] = str(error.reason)
     return FileFacts(**known)  # type: ignore[arg-type]
@@ -106,14 +109,14 @@ def fill_facts(
         frame: canonical.
         root: the data root.
         rows: positions of the rows whose file is on disk.
-        hashes: also read the whole file and its pixels, for ``sha256`` and ``pixel_hash``.
+        hashes: also read the whole file and its pixels, for ``sha256``, ``pixel_hash`` and ``fingerprint``.
         workers: processes; None: one for each usable core.
         progress: told after every film.
 
     Returns:
         The frame with ``rows``, ``columns`` and the hashes of these rows from their files, and ``view``, ``sex``,
         ``age_years``, ``manufacturer`` and ``pixel_spacing_mm`` where they were null. Files that are no usable film
-        keep their row, without a pixel hash; a `DatasetWarning` counts them by reason.
+        keep their row, without pixel hash and fingerprint; a `DatasetWarning` counts them by reason.
     """
     positions = list(rows)
     paths = frame["path"].iloc[positions].tolist()

@@ -8,6 +8,7 @@ from typing import Any, Final
 import pandas as pd
 
 from pipelines.findings import FINDINGS
+from pipelines.imaging.film_print import FINGERPRINT_PATTERN
 from pipelines.manifest.columns import row_names
 from pipelines.manifest.problems import Problem, found
 from pipelines.manifest.schema import AGE_YEARS_RANGE, REFERENCE_STANDARDS, SEXES, SPLITS, VIEWS
@@ -16,6 +17,7 @@ _CHOICES: Final = {"split": SPLITS, "view": VIEWS, "sex": SEXES, "reference_stan
 _PATTERNS: Final = {
     "sha256": (r"[0-9a-f]{64}", "64 lower-case hex digits"),
     "pixel_hash": (r"[0-9a-f]{16}", "16 lower-case hex digits"),
+    "fingerprint": (FINGERPRINT_PATTERN, "the letter A and 392 characters of URL-safe base64"),
 }
 
 
