@@ -158,7 +158,7 @@ JSRT: Final = Adapter(
         ),
     },
     known_defects=(
-        "films of the 1990s, digitised with a laser scanner: their look differs from digital radiographs",
+        "digitised sheets of film: their look differs from digital radiographs",
         "more than half of the films have a nodule, each exactly one: predictive values do not carry over",
         "the size is one number: the box of a long nodule is too large on its short side",
         "PNG and DICOM copies go round, some inverted or reduced: boxes follow the stored size, brightness is theirs",

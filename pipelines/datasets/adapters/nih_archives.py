@@ -1,7 +1,7 @@
 """Where the NIH Clinical Center serves the films of ChestX-ray14 to anyone.
 
-Source: the NIH's own download script (batch_download_zips.py, in its shared folder at Box) for the addresses; the MD5
-sums stand in a list beside it.
+The addresses and MD5 sums are as public downloaders give them, alike, and as they say after two files in the NIH's
+shared folder at Box; those files themselves were not read.
 """
 
 from typing import Final

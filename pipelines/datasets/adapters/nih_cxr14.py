@@ -261,7 +261,7 @@ NIH_CXR14: Final = Adapter(
         "the headers of the DICOM form beyond one film (1024 x 1024, no spacing, no view): their spacing is left out",
         "the header of individual_readers.csv of the four findings: names are matched without regard to case and slash",
         "why the table of adjudicated labels that goes round has 4,376 films, two more than documented",
-        "the MD5 sums, which are as another project's downloader gives them",
+        "the addresses and MD5 sums of the archives, which are as other projects' downloaders give them",
     ),
     downloads=DOWNLOADS,
     steps=(

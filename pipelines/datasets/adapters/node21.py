@@ -117,7 +117,7 @@ NODE21: Final = Adapter(
     title="NODE21, public training films",
     citation=(
         "Sogancioglu E, van Ginneken B, Behrendt F, et al. Nodule detection and generation on chest X-rays: NODE21 "
-        "challenge. IEEE Transactions on Medical Imaging 2024;43(8):2839-2853. doi:10.1109/TMI.2024.3382042"
+        "challenge. IEEE Transactions on Medical Imaging 2024. doi:10.1109/TMI.2024.3382042"
     ),
     licence="CC BY-NC-ND 4.0 as given on Zenodo: research without commerce, no altered copies passed on",
     films_may_be_shown=False,
