@@ -73,6 +73,7 @@ def build(
         )
     write_manifest(frame, out)
     _summarise(frame, out)
+    _show_agreement(frame)
 
 
 @manifest_app.command("check")
@@ -148,6 +149,59 @@ def union(
     _summarise(frame, out)
 
 
+@manifest_app.command("consensus")
+@interruptible
+def consensus(
+    manifest: Annotated[Path, typer.Argument(help="Manifest with readings of several readers.")],
+    rule: Annotated[str, typer.Option(help="any, majority, all or mean (labels as majority; see `data.0.consensus`).")],
+    out: Annotated[Path, typer.Option(help="Manifest to write.")],
+) -> None:
+    """Make the labels anew from every reader's own word; a film that half of its readers call positive is unknown.
+
+    Boxes are those of the films that stay positive: build with consensus=any to have them all.
+
+    Example: `cxr manifest consensus vindr.parquet --rule all --out vindr-all.parquet`
+    """
+    from typing import cast
+
+    from pipelines.datasets.readings import apply_consensus
+    from pipelines.findings import ConsensusRule
+    from pipelines.manifest import read_manifest, write_manifest
+
+    frame = apply_consensus(read_manifest(manifest), cast("ConsensusRule", rule), source=str(manifest))
+    write_manifest(frame, out)
+    _summarise(frame, out)
+
+
+@manifest_app.command("agreement")
+@interruptible
+def agreement(
+    manifest: Annotated[Path, typer.Argument(help="Manifest with readings of several readers.")],
+    split: Annotated[str | None, typer.Option(help="Only films of this split.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 1,
+    each_pair: Annotated[bool, typer.Option("--pairs", help="Also every two readers with 30 films in common.")] = False,
+) -> None:
+    """Say how far the readers of the same films agree: kappa and agreement on positives, with intervals.
+
+    Example: `cxr manifest agreement vindr.parquet --split train`
+    """
+    from pipelines.datasets.readings import has_readings
+    from pipelines.manifest import read_manifest
+
+    frame = read_manifest(manifest)
+    if split is not None:
+        frame = frame[frame["split"] == split].reset_index(drop=True)
+        if frame.empty:
+            raise ManifestError(f"{manifest}: no row has split {split!r}")
+    if not has_readings(frame):
+        raise ManifestError(f"{manifest}: expected readings, its column 'readings' is empty")
+    _show_agreement(frame, seed=seed)
+    if each_pair:
+        if frame["dataset"].nunique() > 1:
+            raise ManifestError(f"{manifest}: --pairs needs films of one data set, readers are known by its own codes")
+        _show_pairs(frame)
+
+
 def _fractions(text: str, keep: list[str]) -> dict[str, float]:
     from pipelines.manifest.schema import SPLITS
 
@@ -189,3 +243,46 @@ def _summarise(frame: "pd.DataFrame", out: Path) -> None:
         rows.add_row(name, f"{len(part):,}", patients, *labels)
     show(rows)
     note(f"wrote {out}")
+
+
+def _show_agreement(frame: "pd.DataFrame", *, seed: int = 1) -> None:
+    """Print how far readers agree, where a manifest holds their own words."""
+    from pipelines.datasets.readings import has_readings
+
+    if not has_readings(frame):
+        return
+    from pipelines.statistics.agreement import manifest_agreement
+    from pipelines.statistics.resampling import Plan
+
+    rows = table("finding", "films", "readers", "per film", "positive readings", "kappa", "agreement on positives")
+    found = manifest_agreement(frame, plan=Plan(seed=seed))
+    for part in found:
+        per_film = f"{part.fewest}" if part.fewest == part.most else f"{part.fewest}-{part.most}"
+        rows.add_row(
+            part.finding,
+            f"{part.films:,}",
+            f"{part.readers:,}",
+            per_film if part.films else "1",
+            f"{part.positive_readings:,} of {part.readings:,}",
+            part.kappa.text(),
+            part.positive.text(),
+        )
+    show(rows)
+    unknown = " Where the patient is not known, a film counts as a patient." if frame["patient_id"].isna().any() else ""
+    say(f"kappa: {found[0].kappa.method}. Films with two or more readings.{unknown}")
+
+
+def _show_pairs(frame: "pd.DataFrame") -> None:
+    """Print Cohen's kappa of every two readers; pairs that have none are counted only."""
+    from pipelines.findings import FINDINGS
+    from pipelines.statistics.agreement import reader_pairs
+
+    rows = table("finding", "readers", "films", "positive", "Cohen's kappa")
+    found = [pair for finding in FINDINGS for pair in reader_pairs(frame, finding)]
+    known = [pair for pair in found if pair.kappa.value is not None]
+    for pair in known:
+        positives = f"{pair.first_positive:,} and {pair.second_positive:,}"
+        rows.add_row(pair.finding, f"{pair.first}, {pair.second}", f"{pair.films:,}", positives, pair.kappa.text())
+    show(rows)
+    if len(found) > len(known):
+        say(f"{len(found) - len(known)} more pairs gave all their films one and the same answer")

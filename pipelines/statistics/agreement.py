@@ -9,6 +9,7 @@ Fleiss, Psychol. Bull. 76 (1971) 378 (many readers); Fleiss & Cuzick, Appl. Psyc
 of readers, two answers); Cicchetti & Feinstein, J. Clin. Epidemiol. 43 (1990) 551 (specific agreement).
 """
 
+import itertools
 import math
 from typing import Final
 
@@ -250,3 +251,51 @@ def _of_finding(
         readings=int(readers[read].sum()),
         **estimates,
     )
+
+
+class ReaderPair(Record):
+    """Two readers on the films that both of them read."""
+
+    finding: str
+    first: str
+    second: str
+    films: int
+    first_positive: int
+    second_positive: int
+    kappa: Estimate
+
+
+def reader_pairs(
+    frame: pd.DataFrame, finding: str, *, fewest: int = 30, level: float = DEFAULT_LEVEL
+) -> list[ReaderPair]:
+    """Cohen's kappa of every two readers with enough films in common, most films first.
+
+    The interval takes every film for a patient of its own.
+
+    Args:
+        frame: canonical, of one data set: readers are known by its codes.
+        finding: which finding.
+        fewest: films in common from which a pair is listed.
+        level: confidence level.
+    """
+    given = [
+        (film, reading["reader"], reading["value"])
+        for film, readings in enumerate(frame["readings"])
+        for reading in readings or ()
+        if reading["finding"] == finding
+    ]
+    table = pd.DataFrame(given, columns=["film", "reader", "value"]).pivot(
+        index="film", columns="reader", values="value"
+    )
+    found = []
+    for first, second in itertools.combinations(sorted(table.columns), 2):
+        both = table[[first, second]].dropna().to_numpy(dtype=np.int64)
+        if len(both) >= fewest:
+            positives = {
+                f"{name}_positive": int(said.sum()) for name, said in zip(("first", "second"), both.T, strict=True)
+            }
+            kappa = cohen_kappa(*both.T, level=level)
+            found.append(
+                ReaderPair(finding=finding, first=first, second=second, films=len(both), kappa=kappa, **positives)
+            )
+    return sorted(found, key=lambda pair: -pair.films)

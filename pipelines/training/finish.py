@@ -227,6 +227,8 @@ def _provenance(trained: Trained, run_id: str | None) -> dict[str, Any]:
         # Folders are left out: a package is read on other machines by other people.
         "config": config.model_dump(mode="json", exclude={"out": True, "data": True, "tracking": {"uri"}}),
         "manifests": [source.manifest.name for source in config.data],
+        # Null: the manifest's own labels; else the rule that made them from its readings.
+        "consensus": [source.consensus for source in config.data],
         "train": _cohort_facts(trained.train, config),
         "val": _cohort_facts(trained.val, config),
     }

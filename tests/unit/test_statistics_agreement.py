@@ -11,7 +11,7 @@ from statsmodels.stats.inter_rater import cohens_kappa, fleiss_kappa
 
 from pipelines.errors import EvaluationError
 from pipelines.manifest import conform
-from pipelines.statistics.agreement import agreement, cohen_kappa, manifest_agreement
+from pipelines.statistics.agreement import agreement, cohen_kappa, manifest_agreement, reader_pairs
 from pipelines.statistics.resampling import Clusters, Plan
 
 # Thirty patients, six psychiatrists, five diagnoses: how many chose each. Fleiss, Psychol. Bull. 76 (1971) 378.
@@ -175,3 +175,22 @@ def test_a_manifest_is_asked_by_finding() -> None:
     # Films of one patient are drawn together.
     grouped = frame.assign(patient_id=[f"p{number // 3}" for number in range(26)])
     assert "bootstrap of patients" in manifest_agreement(grouped, plan=PLAN)[-1].kappa.method
+
+
+def test_every_two_readers_with_films_in_common() -> None:
+    rng = np.random.default_rng(8)
+    rows, given = [], {}
+    for number in range(90):
+        readers = ["R1", "R2"] if number < 60 else ["R2", "R3"] if number < 85 else ["R1"]
+        values = {reader: int(rng.random() < 0.4) for reader in readers}
+        given[number] = values
+        readings = [{"reader": reader, "finding": "tb", "value": float(value)} for reader, value in values.items()]
+        rows.append({"image_id": f"d/{number}", "path": f"{number}.png", "dataset": "d", "readings": readings})
+    frame = conform(pd.DataFrame(rows))
+    (pair,) = reader_pairs(frame, "tb")  # 25 films of the other two are too few
+    assert (pair.first, pair.second, pair.films) == ("R1", "R2", 60)
+    one, two = ([given[number][reader] for number in range(60)] for reader in ("R1", "R2"))
+    assert (pair.first_positive, pair.second_positive) == (sum(one), sum(two))
+    assert pair.kappa.value == pytest.approx(cohen_kappa_score(one, two), abs=1e-12)
+    assert [found.films for found in reader_pairs(frame, "tb", fewest=20)] == [60, 25]
+    assert reader_pairs(frame, "nodule") == []
