@@ -31,6 +31,7 @@ from pipelines.datasets.native import read_table
 from pipelines.errors import DatasetError
 from pipelines.findings import FINDINGS
 from pipelines.manifest import conform, guard_splits, linked_groups
+from pipelines.manifest.leakage import warn_without_hashes
 from pipelines.manifest.schema import SPLITS
 from pipelines.system import replacing
 
@@ -134,6 +135,8 @@ def _deal(units: dict[str, list[Film]], folds: int, seed: int) -> dict[str, int]
 def films_of(frame: pd.DataFrame, *, by: str, keep_test: bool) -> list[Film]:
     """Films of a manifest, grouped by patient and picture as `pipelines.manifest.linked_groups` does.
 
+    A `HashWarning` counts films whose pictures cannot be compared.
+
     Args:
         frame: a manifest.
         by: the finding whose label makes the strata; a group that has it in one film is positive.
@@ -146,6 +149,7 @@ def films_of(frame: pd.DataFrame, *, by: str, keep_test: bool) -> list[Film]:
     if by not in FINDINGS:
         raise DatasetError(f"finding {by!r} is none of {', '.join(FINDINGS)}")
     canonical = conform(frame)
+    warn_without_hashes(canonical)
     linked = pd.Series(linked_groups(canonical), index=canonical.index)
     strongest = canonical[by].groupby(linked).transform("max").to_numpy()
     stratum = np.select([strongest == 1, strongest == 0], [by, f"no {by}"], UNKNOWN)
@@ -189,14 +193,18 @@ def content_digest(split_list: SplitList) -> str:
     return f"sha256:{hashlib.sha256(list_bytes(split_list)).hexdigest()}"
 
 
+def _require_list_name(path: Path) -> None:
+    if not path.name.endswith((".csv", ".csv.gz")):
+        raise DatasetError(f"{path}: a list's name ends in .csv or .csv.gz")
+
+
 def write_list(split_list: SplitList, path: Path) -> None:
     """Write a list, gzipped where the name ends in ``.gz``, without time and name in it; whole or not at all.
 
     Raises:
         DatasetError: another ending than ``.csv`` or ``.csv.gz``.
     """
-    if not path.name.endswith((".csv", ".csv.gz")):
-        raise DatasetError(f"{path}: a list's name ends in .csv or .csv.gz")
+    _require_list_name(path)
     content = list_bytes(split_list)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
@@ -209,6 +217,9 @@ def read_list(path: Path) -> SplitList:
     Raises:
         DatasetError: not a list, a film twice, a fold or split that is none, or another content than its digest says.
     """
+    _require_list_name(path)
+    if not path.is_file():
+        raise DatasetError(f"{path}: no such list")
     rows = read_table(path, _COLUMNS)
     kinds = [kind for kind in ("fold", "split") if rows and kind in rows[0]]
     if len(kinds) != 1:
@@ -284,7 +295,8 @@ def _parts(split_list: SplitList, fold: int | None) -> dict[str, str]:
             raise DatasetError(f"fold {fold} of a list of official parts: it has no folds")
         return {film.image_id: film.part for film in films}
     if fold is None or not 0 <= fold < split_list.folds:
-        raise DatasetError(f"fold: found {fold}, expected 0 to {split_list.folds - 1}")
+        found = "none was asked for" if fold is None else f"found {fold}"
+        raise DatasetError(f"fold: {found}, expected one of 0 to {split_list.folds - 1}")
     if any(film.part == KEPT_APART for film in films):
         role = {str(fold): "val", KEPT_APART: "test"}
     else:

@@ -10,7 +10,7 @@ from pipelines.datasets.split_lists import apply_list, films_of, fold_list, list
 from pipelines.manifest import conform
 from pipelines.manifest.leakage import HashWarning
 
-pytestmark = pytest.mark.realdata
+pytestmark = [pytest.mark.realdata, pytest.mark.filterwarnings("ignore:.*have no hashes")]
 
 COMMITTED = Path(__file__).resolve().parents[2] / "data_manifests"
 

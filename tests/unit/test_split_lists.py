@@ -33,6 +33,8 @@ from pipelines.errors import DatasetError, ManifestError
 from pipelines.manifest import conform, read_manifest, write_manifest
 from pipelines.manifest.leakage import HashWarning
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*have no hashes")
+
 COMMITTED = Path(__file__).resolve().parents[2] / "data_manifests"
 DIGESTED = json.loads((COMMITTED / DIGESTS).read_text(encoding="utf-8"))
 FOLD_LISTS = sorted(name.removesuffix(".csv.gz") for name, facts in DIGESTED.items() if "folds" in facts)
@@ -268,7 +270,9 @@ def test_a_list_that_separates_a_patient_or_a_picture_is_refused() -> None:
         apply_list(hashed, apart)
 
 
-@pytest.mark.parametrize(("fold", "message"), [(None, "found None, expected 0 to 2"), (3, "found 3"), (-1, "found -1")])
+@pytest.mark.parametrize(
+    ("fold", "message"), [(None, "none was asked for, expected one of 0 to 2"), (3, "found 3"), (-1, "found -1")]
+)
 def test_a_fold_that_is_none_is_refused(fold: int | None, message: str) -> None:
     said = fold_list(films_of(manifest(), by="tb", keep_test=False), folds=3, seed=1)
     with pytest.raises(DatasetError, match=message):
@@ -296,6 +300,8 @@ def test_a_list_survives_the_disk_and_a_changed_one_is_refused(tmp_path: Path) -
         read_list(tmp_path / "a.csv")
     with pytest.raises(DatasetError, match=r"ends in \.csv or \.csv\.gz"):
         write_list(said, tmp_path / "a.parquet")
+    with pytest.raises(DatasetError, match=r"ends in \.csv or \.csv\.gz"):
+        read_list(tmp_path / "a.parquet")
 
 
 @pytest.mark.parametrize(
@@ -313,6 +319,8 @@ def test_a_list_survives_the_disk_and_a_changed_one_is_refused(tmp_path: Path) -
     ],
 )
 def test_what_is_no_list_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DatasetError, match=r"x\.csv: no such list"):
+        read_list(tmp_path / "x.csv")
     (tmp_path / "x.csv").write_text(text)
     with pytest.raises(DatasetError, match=message):
         read_list(tmp_path / "x.csv")
