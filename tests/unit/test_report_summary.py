@@ -71,7 +71,7 @@ def test_calm_films_bring_no_warning():
     control = [0.5, 0.4, 0.6, 0.3] * 50
     found = read(chapter, evaluated(films(95, 5, 20, 80, control_tb=control)))
     assert found.body.count('class="box warn') == 1  # what it is not for
-    assert "findings.0.control.auroc.value" in found.body
+    assert "findings.0.controls.0.auroc.value" in found.body
 
 
 @pytest.mark.parametrize(

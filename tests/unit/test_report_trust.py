@@ -264,3 +264,21 @@ def test_hostile_text_is_text_and_short(plain_one):
     assert "\u202e" not in body
     assert "x" * 500 not in body
     assert "$\\frac" in body
+
+
+# Three controls -------------------------------------------------------------------------------------------------------
+
+
+def test_three_controls_stand_in_the_table_and_one_warning_names_the_gravest():
+    border = LABELS + RNG.normal(0, 0.1, 80)
+    found = made(
+        evaluated(LABELS, SCORES, control_tb=SCORES, control_border_tb=border, control_lungs_hidden_tb=RNG.random(80))
+    )
+    (table,) = [each for each in found.tables if each.key == "control"]
+    sees, verdicts = ([row[place].text for row in table.rows] for place in (3, 6))
+    assert sees == ["brightness and layout", "border only", "lungs covered"]
+    assert verdicts[1].startswith("The film's border alone nearly solves this task")
+    assert verdicts[2] == "What lies around the lungs is not shown to tell anything about the finding."
+    body = text_of(found.body)
+    assert body.count("nearly solves this task") == 2  # in the box above the table, and in its row
+    assert "One warning is given for a finding" in body

@@ -15,7 +15,7 @@ from pipelines.reporting.chapters.accuracy_tables import (
 )
 from pipelines.reporting.chapters.chapter import Chapter
 from pipelines.reporting.chapters.provenance_of_threshold import threshold_origin
-from pipelines.reporting.chapters.trust import verdict
+from pipelines.reporting.chapters.trust import doubt_of
 from pipelines.reporting.chapters.warnings_of import may_be_the_pictures
 from pipelines.reporting.charts.icons import icon_array
 from pipelines.reporting.charts.roc import roc_figure
@@ -65,7 +65,7 @@ def _section(part: Tested, words: Words) -> _Section:
     return _Section(
         part=part,
         origin=threshold_origin(point, words),
-        doubt=verdict(part, words) if may_be_the_pictures(result) else None,
+        doubt=doubt_of(part, words) if may_be_the_pictures(result) else None,
         counts=None if point is None else counts_table(part, point, words),
         people=None if icons is None or point is None else people_table(part, point, words),
         icons=icons,

@@ -1,18 +1,28 @@
 """Tables of the accuracy chapter."""
 
+from typing import Final
+
 from markupsafe import Markup
 
+from pipelines.evaluation.control import controls_of
 from pipelines.evaluation.records import ControlResult, OperatingResult
+from pipelines.imaging.control_features import ControlKind
 from pipelines.reporting.book import Tested
 from pipelines.reporting.chapters.provenance_of_threshold import purpose_of, rule_of, source_of
-from pipelines.reporting.chapters.trust import verdict
+from pipelines.reporting.chapters.trust import meaning_of
 from pipelines.reporting.charts.icons import KINDS, PER_THOUSAND, symbol, thousand_digits
+from pipelines.reporting.language.language import message
 from pipelines.reporting.printing import Words
 from pipelines.reporting.tables import Cell, Column, Table
 from pipelines.reporting.texts import text_of
 from pipelines.statistics.estimates import Estimate
 
 Row = tuple[Cell, ...]
+_CONTROLS: Final[dict[ControlKind, str]] = {
+    "shape_free": message("shape-free control: sees no anatomy"),
+    "border": message("border-only control: sees no lungs"),
+    "lungs_hidden": message("lungs-hidden control: sees what lies around the lungs"),
+}
 
 
 def counts_table(part: Tested, point: OperatingResult, words: Words) -> Table:
@@ -101,7 +111,6 @@ def _prevalence_note(part: Tested, point: OperatingResult, words: Words) -> Mark
 def rates_table(part: Tested, words: Words) -> Table:
     """Every rate with its interval, n and meaning."""
     result, point = part.result, part.result.operating_point
-    control = result.control
     rows = [
         _row(
             words("AUROC"),
@@ -110,7 +119,7 @@ def rates_table(part: Tested, words: Words) -> Table:
             words("chance that a film with the finding scores higher than one without; needs no threshold"),
             words,
         ),
-        *([_control_row(part, control, words)] if control else []),
+        *(_control_row(part, control, words) for control in controls_of(result)),
         _row(
             words("Mean specificity at high sensitivity"),
             words.percent_cell(result.partial_auroc.mean_specificity),
@@ -137,8 +146,9 @@ def rates_table(part: Tested, words: Words) -> Table:
 
 def _control_row(part: Tested, control: ControlResult, words: Words) -> Row:
     """The control beside the AUROC, and what it means for it."""
-    label = Markup("{}: {}").format(words("AUROC"), words("shape-free control: sees no anatomy"))
-    return _row(label, words.number_cell(control.auroc), control.auroc, verdict(part, words), words)
+    said = words(_CONTROLS[control.kind or "shape_free"])
+    label = Markup("{}: {}").format(words("AUROC"), said)
+    return _row(label, words.number_cell(control.auroc), control.auroc, meaning_of(control, part, words), words)
 
 
 def _row(label: Markup, value: Cell, estimate: Estimate, meaning: Markup, words: Words) -> Row:

@@ -5,11 +5,12 @@ from typing import Final
 
 from markupsafe import Markup
 
-from pipelines.evaluation.records import Cohort, FindingResult, OperatingResult
+from pipelines.evaluation.control import controls_of, strongest_control
+from pipelines.evaluation.records import Cohort, ControlResult, FindingResult, OperatingResult
 from pipelines.reporting.book import Book, Study, Tested
 from pipelines.reporting.chapters.chapter import Chapter
 from pipelines.reporting.chapters.flow import known_name
-from pipelines.reporting.chapters.warnings_of import may_be_the_pictures, warnings_of
+from pipelines.reporting.chapters.warnings_of import CONTROL_NAMES, may_be_the_pictures, warnings_of
 from pipelines.reporting.language.language import message
 from pipelines.reporting.printing import Words
 from pipelines.reporting.tables import Cell, Column, Table
@@ -41,6 +42,8 @@ class _Card:
     profile: _Profile
     doubted: bool
     """A control that sees no anatomy does nearly as well."""
+    control: Markup | None
+    """The strongest control, in words; None where there is none."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,19 @@ def _block(study: Study, words: Words) -> _Block:
 
 
 def _card(part: Tested, words: Words) -> _Card:
-    return _Card(part, profile_of(part, words), may_be_the_pictures(part.result))
+    control = strongest_control(controls_of(part.result))
+    return _Card(part, profile_of(part, words), may_be_the_pictures(part.result), _control(control, part, words))
+
+
+def _control(control: ControlResult | None, part: Tested, words: Words) -> Markup | None:
+    """The strongest control, with its interval."""
+    if control is None:
+        return None
+    values = {"value": words.number(control.auroc), "interval": words.interval(control.auroc)}
+    if len(controls_of(part.result)) == 1:
+        return words("control that sees no anatomy: {value} ({interval})", **values)
+    name = words(CONTROL_NAMES[control.kind or "shape_free"])
+    return words("strongest control that sees no anatomy ({name}): {value} ({interval})", name=name, **values)
 
 
 # What was tested, on whom -----------------------------------------------------------------------------------------
@@ -235,7 +250,7 @@ def _table(study: Study, words: Words) -> Table:
     )
     rows = tuple(_table_row(part, words) for part in study.tested)
     note = words(
-        "Without anatomy: a control that sees only brightness and layout of the picture, on the same films. The WHO "
+        "Without anatomy: the strongest control that sees nothing of the lungs, on the same films. The WHO "
         "triage profile is made for tuberculosis; for other findings it is only a yardstick."
     )
     return Table(f"summary-s{study.place}", words("The numbers that matter, by finding"), columns, rows, note)
@@ -243,6 +258,7 @@ def _table(study: Study, words: Words) -> Table:
 
 def _table_row(part: Tested, words: Words) -> tuple[Cell, ...]:
     result, point = part.result, part.result.operating_point
+    control = strongest_control(controls_of(result))
     dash = words.text_cell(words("no threshold"))
     verdict = "not_judged" if point is None else point.who.verdict
     return (
@@ -251,6 +267,6 @@ def _table_row(part: Tested, words: Words) -> tuple[Cell, ...]:
         dash if point is None else words.percent_cell(point.sensitivity),
         dash if point is None else words.percent_cell(point.specificity),
         words.number_cell(result.auroc),
-        words.text_cell(words("not made")) if result.control is None else words.number_cell(result.control.auroc),
+        words.text_cell(words("not made")) if control is None else words.number_cell(control.auroc),
         Cell(words(_VERDICTS[verdict]), verdict),
     )

@@ -1,16 +1,18 @@
 """What stands between these numbers and a decision: shortcuts, other cohorts, leakage, labels, terms."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from markupsafe import Markup
 
 from pipelines.evaluation.background import DataSetFacts, Leakage, Overlap
-from pipelines.evaluation.control import STRONG_CONTROL
+from pipelines.evaluation.control import STRONG_CONTROL, controls_of
+from pipelines.evaluation.records import ControlResult
 from pipelines.reporting.book import Book, Study, Tested
 from pipelines.reporting.chapters.chapter import Chapter
 from pipelines.reporting.chapters.trust_matrix import Matrix, matrices, place_of
-from pipelines.reporting.chapters.warnings_of import may_be_the_pictures
+from pipelines.reporting.chapters.warnings_of import CONTROL_NAMES, gravest_control, may_be_the_pictures
 from pipelines.reporting.charts.control import control_figure
 from pipelines.reporting.language.language import message
 from pipelines.reporting.printing import NO_VALUE, Words
@@ -109,8 +111,9 @@ def chapter(book: Book, words: Words) -> Chapter:
             "trust.html.j2",
             figure=control_figure(book.tested, words) if book.tested else None,
             controls=controls,
-            doubts=tuple((words.heading(part), verdict(part, words)) for part in doubted),
-            described=next((part.result.control for part in book.tested if part.result.control is not None), None),
+            doubts=tuple((words.heading(part), doubt_of(part, words)) for part in doubted),
+            described=_described(book),
+            control_name=lambda control: words(CONTROL_NAMES[control.kind or "shape_free"]),
             uncontrolled=[part for part in book.tested if part.result.control is None],
             matrices=grids,
             several=book.several,
@@ -127,35 +130,57 @@ def chapter(book: Book, words: Words) -> Chapter:
 def _controls(book: Book, words: Words) -> Table:
     return Table(
         key="control",
-        title=words("AUROC of the system and of a control that sees no anatomy, on the same films."),
+        title=words("AUROC of the system and of controls that see no anatomy, on the same films."),
         columns=(
             Column("finding", words("Finding")),
             Column("n", words("Films"), "right"),
             Column("system", words("System")),
+            Column("sees", words("What the control sees")),
             Column("control", words("Control")),
             Column("difference", words("System minus control")),
             Column("verdict", words("What it means")),
         ),
-        rows=tuple(_control_row(part, words) for part in book.tested),
+        rows=tuple(row for part in book.tested for row in _control_rows(part, words)),
     )
 
 
-def _control_row(part: Tested, words: Words) -> tuple[Cell, ...]:
+def _described(book: Book) -> tuple[ControlResult, ...]:
+    """Every kind of control in the book, once."""
+    found = {control.kind: control for part in reversed(book.tested) for control in controls_of(part.result)}
+    return tuple(found[kind] for kind in (None, *CONTROL_NAMES) if kind in found)
+
+
+def _control_rows(part: Tested, words: Words) -> Iterator[tuple[Cell, ...]]:
     result = part.result
-    control = result.control
     head = (
         words.text_cell(words.heading(part)),
         words.count_cell(result, "n"),
         words.number_cell(result.auroc),
     )
-    if control is None:
-        return (*head, Cell(NO_VALUE), Cell(NO_VALUE), words.text_cell(words("There is no control to compare with.")))
-    return (
-        *head,
-        words.number_cell(control.auroc),
-        words.number_cell(control.difference),
-        words.text_cell(verdict(part, words)),
-    )
+    controls = controls_of(result)
+    if not controls:
+        nothing = (Cell(NO_VALUE), Cell(NO_VALUE), Cell(NO_VALUE))
+        yield (*head, *nothing, words.text_cell(words("There is no control to compare with.")))
+    for control in controls:
+        yield (
+            *head,
+            words.text_cell(words(CONTROL_NAMES[control.kind or "shape_free"])),
+            words.number_cell(control.auroc),
+            words.number_cell(control.difference),
+            words.text_cell(meaning_of(control, part, words)),
+        )
+
+
+def meaning_of(control: ControlResult, part: Tested, words: Words) -> Markup:
+    """What one control means for the system's AUROC."""
+    return verdict(part, words) if control.kind in (None, "shape_free") else words.recorded(control.verdict)
+
+
+def doubt_of(part: Tested, words: Words) -> Markup:
+    """What the gravest control means, of a part whose AUROC `may_be_the_pictures`."""
+    control = gravest_control(part.result)
+    assert control is not None  # only parts with one are doubted
+    return meaning_of(control, part, words)
 
 
 def verdict(part: Tested, words: Words) -> Markup:

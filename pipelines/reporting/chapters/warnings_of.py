@@ -5,14 +5,22 @@ from typing import Final
 
 from markupsafe import Markup
 
-from pipelines.evaluation.control import STRONG_CONTROL
+from pipelines.evaluation.control import STRONG_CONTROL, controls_of, strongest_control
 from pipelines.evaluation.notes import FEW_POSITIVES
-from pipelines.evaluation.records import FindingResult
+from pipelines.evaluation.records import ControlResult, FindingResult
+from pipelines.imaging.control_features import ControlKind
 from pipelines.reporting.book import Study, Tested
+from pipelines.reporting.language.language import message
 from pipelines.reporting.printing import Words
 
 GOOD_SYSTEM: Final = 0.8
 """A system with this AUROC looks good; where the control comes near it, the pictures may be why."""
+CONTROL_NAMES: Final[dict[ControlKind, str]] = {
+    "shape_free": message("brightness and layout"),
+    "border": message("border only"),
+    "lungs_hidden": message("lungs covered"),
+}
+"""What each control sees, in two words."""
 _SEEN: Final = ("train", "val")
 
 
@@ -124,28 +132,51 @@ def name_of(part: Tested, words: Words) -> Markup:
 
 
 def may_be_the_pictures(result: FindingResult) -> bool:
-    """Whether the AUROC looks good and a control that sees no anatomy comes near it."""
-    control = result.control
-    if control is None or not control.near or control.auroc.value is None or result.auroc.value is None:
+    """Whether the AUROC looks good, or a control's does, and that control comes near the system."""
+    return any(_explains(control, result) for control in controls_of(result))
+
+
+def gravest_control(result: FindingResult) -> ControlResult | None:
+    """Of the controls that come near the system the one with the highest AUROC: one warning, however many do."""
+    near = [control for control in controls_of(result) if control.near and result.auroc.value is not None]
+    return strongest_control([control for control in near if _explains(control, result)] or near)
+
+
+def _explains(control: ControlResult, result: FindingResult) -> bool:
+    if not control.near or control.auroc.value is None or result.auroc.value is None:
         return False
     return control.auroc.value >= STRONG_CONTROL or result.auroc.value >= GOOD_SYSTEM
 
 
 def _control(result: FindingResult, name: Markup, words: Words) -> Iterator[Markup]:
-    control = result.control
-    if control is None or not control.near or control.auroc.value is None or result.auroc.value is None:
+    control = gravest_control(result)
+    if control is None:
         return
     values = {"finding": name, "control": words.number(control.auroc), "interval": words.interval(control.auroc)}
-    if may_be_the_pictures(result):
+    values |= {"name": words(CONTROL_NAMES[control.kind or "shape_free"])}
+    pictures, plain = may_be_the_pictures(result), control.kind in (None, "shape_free")
+    if pictures and plain:
         yield words(
             "<strong>It may be the pictures, not the disease:</strong> {finding}. A control that sees no anatomy "
             "reaches AUROC {control} ({interval}).",
             **values,
         )
-    else:
+    elif pictures:
+        yield words(
+            "<strong>It may be the pictures, not the disease:</strong> {finding}. A control that sees nothing of the "
+            "lungs ({name}) reaches AUROC {control} ({interval}).",
+            **values,
+        )
+    elif plain:
         yield words(
             "<strong>Not shown to be clearly better than a control that sees no anatomy:</strong> {finding}. The "
             "control reaches AUROC {control} ({interval}).",
+            **values,
+        )
+    else:
+        yield words(
+            "<strong>Not shown to be clearly better than a control that sees nothing of the lungs:</strong> {finding}. "
+            "The control ({name}) reaches AUROC {control} ({interval}).",
             **values,
         )
 
