@@ -89,6 +89,6 @@ def test_every_option_is_resolved(name: str) -> None:
 
 
 def test_commands_of_the_page_name_data_sets_that_there_are() -> None:
-    shown = re.findall(r"cxr (?:datasets|manifest build) ([a-z]\w+)", RECIPE)
+    shown = re.findall(r"cxr (?:datasets|fetch|manifest build) ([a-z]\w+)", RECIPE)
     assert shown
     assert set(shown) <= set(ADAPTERS)

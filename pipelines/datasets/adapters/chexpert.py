@@ -152,8 +152,8 @@ CHEXPERT: Final = Adapter(
         "of 200 studies, 668 test of 500 studies; 11 GB small (longer side 390 or so), about 440 GB in full size"
     ),
     label_origin=(
-        "train: rules that search the impression of each report; validation: agreement of 3 radiologists on the film; "
-        "test: majority of 5 radiologists"
+        "rules that search the impression of each report (train); agreement of 3 radiologists on the film "
+        "(validation); majority of 5 radiologists (test)"
     ),
     label_mapping=MAPPING
     | {
