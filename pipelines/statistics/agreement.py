@@ -68,8 +68,8 @@ def cohen_kappa(first: ArrayLike, second: ArrayLike, *, level: float = DEFAULT_L
         level: confidence level.
 
     Returns:
-        Kappa with its asymptotic interval (Fleiss, Cohen & Everitt 1969). Without an interval where the variance is 0
-        (perfect agreement), absent where both readers gave all films the same one answer.
+        Kappa with its asymptotic interval (Fleiss, Cohen & Everitt 1969). No interval where that variance is 0 (perfect
+        agreement, or a reader with one answer only); absent where both readers gave all films the same one answer.
 
     Raises:
         EvaluationError: lists of different length, or a reading that is neither 0 nor 1.
@@ -82,19 +82,21 @@ def cohen_kappa(first: ArrayLike, second: ArrayLike, *, level: float = DEFAULT_L
     n = len(a)
     if n == 0:
         return Estimate.absent(_ONE_READING, method=COHEN, level=level)
-    table = np.zeros((2, 2))
-    np.add.at(table, (a.astype(int), b.astype(int)), 1 / n)
-    rows, columns = table.sum(axis=1), table.sum(axis=0)
-    chance = float(rows @ columns)
+    counts = np.zeros((2, 2))
+    np.add.at(counts, (a.astype(int), b.astype(int)), 1)
+    table = counts / n
+    chance = float(table.sum(axis=1) @ table.sum(axis=0))
+    constant = any((counts.sum(axis=axis) == 0).any() for axis in (0, 1))
     if chance > 1 - _ROUNDING:
         return Estimate.absent("both readers gave every film the same answer", method=COHEN, n=n, level=level)
     kappa = (float(np.trace(table)) - chance) / (1 - chance)
-    error = math.sqrt(max(0.0, _variance(table, kappa, chance) / n))
     method = f"{COHEN}; asymptotic (Fleiss, Cohen & Everitt)"
-    if error <= _ROUNDING:
-        why = "its asymptotic variance is 0"
+    if np.trace(counts) == n or constant:
+        why = "one reader gave every film the same answer" if constant else "the two agree on every film"
+        why += ": the asymptotic variance is 0"
         return Estimate(value=kappa, low=None, high=None, level=level, method=method, n=n, why=why)
-    half = float(special.ndtri((1 + level) / 2)) * error
+    variance = _variance(table, kappa, chance)
+    half = float(special.ndtri((1 + level) / 2)) * math.sqrt(variance / n)
     low, high = clipped(kappa, kappa - half, kappa + half, _KAPPA_BOUNDS)
     return Estimate(value=kappa, low=low, high=high, level=level, method=method, n=n)
 

@@ -145,10 +145,10 @@ VINDR_CXR: Final = Adapter(
         "no patient ids are released: that two films are of two patients cannot be shown, patient_id is null",
         "readers differ: of the 15,000 train films, 826 have a Nodule/Mass box of at least one of their three readers, "
         "405 of two or three, 181 of all; 'majority' (the default) is closer to the test part's consensus than 'any'",
-        "who read a film tells what is on it (counted in the Kaggle form): readers R8, R9 and R10 read 5,501 train films "
-        "together and found something on 4,146 of them, all other groups on 248 of 9,499; R1 to R7 marked one film in "
-        "15,469 readings. So kappa over all films (nodule: 0.53) is lifted by groups that agree on nothing being there; "
-        "on the 5,501 it is 0.50",
+        "who read a film tells what is on it (counted in the Kaggle form): readers R8, R9 and R10 read 5,501 train "
+        "films together and found something on 4,146 of them, all other groups on 248 of 9,499; R1 to R7 marked one "
+        "film in 15,469 readings. So kappa over all films (nodule: 0.53) is lifted by groups that agree on nothing "
+        "being there; on the 5,501 it is 0.50",
         "in the Kaggle form a lung tumour without a Nodule/Mass box is no nodule, and its 3,000 test films, without "
         "public labels, are left out",
         "PNG copies of the Kaggle form are other people's conversions, mostly 8-bit and squeezed to a square; boxes "
