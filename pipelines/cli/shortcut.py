@@ -142,7 +142,7 @@ def _study(pairs: "list[Pair]", findings: list[str], out: Path, workers: int | N
     results = tuple(pair_result(pair, chosen, read, options) for pair in pairs)
     reasons = [result.why for pair in results for result in pair.findings if result.why is not None]
     if not any(result.controls for pair in results for result in pair.findings):
-        raise EvaluationError(f"no control could be fitted: there is {reasons[0]}.")
+        raise EvaluationError(f"no control could be fitted: {reasons[0]}.")
     return Shortcut(
         level=options.level,
         replicates=options.replicates,

@@ -78,7 +78,7 @@ def shortcut_lines(found: Shortcut) -> list[str]:
 def _meanings(pair: PairResult, result: FindingControls) -> Iterator[str]:
     head = f"{pair_name(pair)}, {result.finding}:"
     if result.why is not None:
-        yield f"{head} no control, because there is {result.why}."
+        yield f"{head} no control: {result.why}."
         return
     for control in result.controls:
         said = control.meaning if control.beside is None else control.beside.verdict

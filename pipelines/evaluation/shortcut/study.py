@@ -115,7 +115,7 @@ def findings_of(pairs: Sequence[Pair], asked: Sequence[str] = ()) -> tuple[str, 
     usable = tuple(finding for finding in wanted if None in reasons[finding])
     if not usable:
         first = next(why for why in reasons[wanted[0]] if why is not None)
-        raise EvaluationError(f"no control can be fitted: there is {first}.")
+        raise EvaluationError(f"no control can be fitted: {first}.")
     return wanted if asked else usable
 
 
