@@ -124,7 +124,7 @@ TB_PORTALS: Final = Adapter(
     overlaps={
         "qatar_tb": "306 of its tuberculosis pictures come from the Belarus portal, whose cases went into TB Portals",
         "Belarus tuberculosis portal": (
-            "its cases went into TB Portals; the old public portal is closed, and its copies (304 or 1,045 films) have "
+            "its cases went into TB Portals; the old public portal is closed, and its copies (one of 1,045 films) have "
             "layouts that no public document gives: read them with the data set folder"
         ),
     },
