@@ -56,6 +56,8 @@ class _Film:
         return {kind for kind, _ in self.regions}
 
     def tb(self, latent: float | None) -> float | None:
+        if self.split == "test":
+            return None
         if self.folder in ("health", "sick"):
             return 0.0
         kinds = self.kinds()
@@ -76,7 +78,7 @@ class _Film:
             "split": self.split,
             "tb": tb,
             "reference_standard": "microbiology" if ACTIVE in self.kinds() else None,
-            "native_labels": named.get(self.folder),
+            "native_labels": None if self.split == "test" else named.get(self.folder),
             "boxes": None if tb is None else [box for kind, box in self.regions if kind in found],
         }
 
@@ -105,7 +107,8 @@ def _listed(root: Path, base: Path) -> dict[str, _Film]:
     films: dict[str, _Film] = {}
     wanted = [(split, name) for split in LISTS for name in _names(base / "lists", split, LISTS)]
     if find_file(base / "lists", (WIDER_LISTS["test"],)):
-        wanted += [("test", name) for name in _names(base / "lists", "test", WIDER_LISTS) if name.startswith("test/")]
+        listed = _names(base / "lists", "test", WIDER_LISTS)
+        wanted += [("test", name) for name in listed if not name.startswith("extra/")]
     for split, name in wanted:
         if split != "test" and PurePosixPath(name).parts[0] not in FOLDERS.values():
             raise DatasetError(f"{base / 'lists' / LISTS[split]}: found {name!r}, expected health/, sick/ or tb/…")
@@ -306,7 +309,7 @@ TBX11K: Final = Adapter(
     },
     unverified=(
         "the licence: CC BY 4.0 is what copies say",
-        "the names in the lists of the test part: test/… is taken from the name of the folder",
+        "the names in the list of the test part: whatever is in all_test.txt and not in extra/ is taken for it",
         "how tuberculosis was excluded on healthy and on sick films",
         "whether every published film of the four other sets is in imgs/extra: descriptions add up to 1,078 or "
         "1,106 films",
