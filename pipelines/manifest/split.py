@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from pipelines.findings import FINDINGS
 from pipelines.manifest.columns import row_names
 from pipelines.manifest.files import conform
 from pipelines.manifest.leakage import leaks, linked_groups, warn_without_hashes
+from pipelines.manifest.overlap.pairs import Locate
 from pipelines.manifest.problems import refuse
 from pipelines.manifest.schema import SPLITS
 from pipelines.manifest.values import escapes
@@ -24,7 +25,12 @@ class SplitWarning(UserWarning):
 
 
 def split_manifest(
-    frame: pd.DataFrame, *, fractions: Mapping[str, float], seed: int, keep: Collection[str] = ()
+    frame: pd.DataFrame,
+    *,
+    fractions: Mapping[str, float],
+    seed: int,
+    keep: Collection[str] = (),
+    root: Path | None = None,
 ) -> pd.DataFrame:
     """Assign every row to a split, never separating a patient or a picture.
 
@@ -38,6 +44,8 @@ def split_manifest(
         fractions: split -> share of the images that are not kept, e.g. ``{"train": 0.8, "val": 0.2}``; they sum to 1.
         seed: another seed gives another assignment; row order makes no difference.
         keep: splits whose rows stay (an official test set). Other rows of a kept patient or picture join them.
+        root: the data root, where the films of it that are there tell changed copies from films that look alike; None:
+            fingerprints alone do.
 
     Returns:
         The canonical frame in the order given, with ``split`` filled in every row. A `SplitWarning` tells which splits
@@ -50,7 +58,7 @@ def split_manifest(
     """
     canonical = conform(frame)
     _check_request(canonical, fractions, keep)
-    groups = linked_groups(canonical)
+    groups = linked_groups(canonical, None if root is None else _located(canonical, root))
     split = _kept(canonical, groups, keep)
     open_rows = np.flatnonzero(split == "")
     split[open_rows] = _assign(canonical.iloc[open_rows], groups[open_rows], fractions, seed)
@@ -92,6 +100,11 @@ def _kept(frame: pd.DataFrame, groups: NDArray[np.int64], keep: Collection[str])
             raise ManifestError(f"image {row} shares a patient or picture with more than one kept split")
         split[joined] = name
     return split
+
+
+def _located(frame: pd.DataFrame, root: Path) -> Locate:
+    paths = [root / path for path in frame["path"]]
+    return lambda row: paths[row] if paths[row].is_file() else None
 
 
 def _pattern(frame: pd.DataFrame, groups: NDArray[np.int64]) -> "pd.Series[str]":

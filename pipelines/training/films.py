@@ -76,7 +76,12 @@ def load_cohorts(config: TrainConfig) -> tuple[pd.DataFrame, dict[str, Cohort]]:
         frames.append(frame)
         folders.extend([root] * len(frame))
     union = union_manifests(frames)
-    guard_splits(union)
+    paths_of = [folder / path for folder, path in zip(folders, union["path"], strict=True)]
+    guard_splits(
+        union,
+        locate=lambda row: paths_of[row] if paths_of[row].is_file() else None,
+        listing=config.out / "overlap.csv",
+    )
     covered = _covered(union, config)
     soft = np.concatenate(targets)
     averaged = any(source.consensus == "mean" for source in config.data)

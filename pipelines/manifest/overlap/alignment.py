@@ -150,6 +150,35 @@ def align(one, one_seen, other, other_seen, start):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True, nogil=True)
+def blockwise(one, one_seen, other, other_seen, p, block):  # type: ignore[no-untyped-def]
+    """Median over square blocks of the correlation in each: letters and boxes spoil a few blocks, not the median.
+
+    Args:
+        one: as for `align`.
+        one_seen: likewise.
+        other: likewise.
+        other_seen: likewise.
+        p: the place found.
+        block: cells along a block's side; blocks of which less than half is seen in both do not count.
+    """
+    side = other.shape[0]
+    blocks = side // block
+    found = np.empty(blocks * blocks)
+    n = 0
+    window = np.zeros((side, side), dtype=np.bool_)
+    for i in range(blocks):
+        for j in range(blocks):
+            rows, columns = slice(i * block, (i + 1) * block), slice(j * block, (j + 1) * block)
+            window[rows, columns] = other_seen[rows, columns]
+            value, share = _correlation(one, one_seen, other, window, p)
+            window[rows, columns] = False
+            if share * side * side >= block * block / 2:
+                found[n] = value
+                n += 1
+    return np.median(found[:n]) if n else 0.0
+
+
+@njit(cache=True, nogil=True)
 def _lay(maps, turn, laid):  # type: ignore[no-untyped-def]
     """`turns.turned` of one map, into ``laid``."""
     side = maps.shape[0]

@@ -13,7 +13,7 @@ from pipelines.manifest.overlap.descriptors import WINDOWS
 from pipelines.manifest.overlap.index import Progress, candidates
 from pipelines.manifest.overlap.turns import relief
 
-ALIKE: Final = 0.8
+ALIKE: Final = 0.84
 """Correlation of aligned fingerprints from which two films are looked at on their pixels."""
 _FINE: Final = 2.0  # cells: what is broader than that is common to all chests
 _CHUNK: Final = 1 << 18
@@ -31,6 +31,8 @@ class Fits:
     """Of the aligned fingerprints; negative where one film is the other's negative."""
     fine: NDArray[np.float64]
     """Of what in them is not broad."""
+    cosine: NDArray[np.float32]
+    """Of their descriptors."""
     place: NDArray[np.float64]
     """row of first = p0 + p1 * row of second, column = p2 + p3 * column: cells, both laid by their turns."""
 
@@ -65,7 +67,14 @@ def compare(cells: NDArray[np.uint8], group: NDArray[np.int64] | None = None, pr
         pairs = found.asking[part], found.answering[part]
         aligned[part] = align_pairs(soft, fine, seen, *pairs, found.turn[part], found.laid[part], starts[part])
     fits = Fits(
-        found.asking, found.answering, found.turn, found.laid, aligned[:, 0], aligned[:, 1], aligned[:, 3:]
+        found.asking,
+        found.answering,
+        found.turn,
+        found.laid,
+        aligned[:, 0],
+        aligned[:, 1],
+        found.cosine,
+        aligned[:, 3:],
     ).take(np.abs(aligned[:, 0]) >= ALIKE)
     return _each_once(fits, len(cells))
 
