@@ -120,9 +120,10 @@ def native_labels(table: pd.DataFrame) -> "pd.Series[Any]":
     Reports repeat themselves: each combination is put into words once.
     """
     codes = table[list(OBSERVATIONS)].fillna(9.0)
-    numbers, combinations = pd.factorize(pd.MultiIndex.from_frame(codes))
+    numbers = codes.groupby(list(OBSERVATIONS), sort=False).ngroup()
+    combinations = codes.drop_duplicates()  # in the order of their numbers
     words = np.empty(len(combinations), dtype=object)  # filled cell by cell: numpy would make a matrix of lists
-    for position, values in enumerate(combinations):
+    for position, values in enumerate(combinations.itertuples(index=False, name=None)):
         said = zip(OBSERVATIONS, values, strict=True)
         words[position] = [f"{_SAID[value]}{name}" for name, value in said if value in _SAID] or None
     return pd.Series(words[numbers], index=table.index, dtype=object)

@@ -151,6 +151,8 @@ def test_wrong_tables_are_refused(tmp_path: Path) -> None:
     train.write_text("")
     with pytest.raises(DatasetError, match=r"train.csv: expected a comma-separated table"):
         build_manifest("chexpert", tmp_path)
+    train.write_text(HEADER)  # the validation part alone
+    assert build_manifest("chexpert", tmp_path)["split"].tolist() == ["val"]
     train.unlink()
     (base / "train.csv.gz").write_bytes(gzip.compress(right.encode())[:-9])
     with pytest.raises(DatasetError, match=r"train.csv.gz: cannot be read \(EOFError\)"):

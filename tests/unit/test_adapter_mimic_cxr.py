@@ -157,3 +157,10 @@ def test_wrong_tables_are_refused(tmp_path: Path) -> None:
     rewrite(SPLIT, FILMS[0][0], FILMS[1][0])
     with pytest.raises(DatasetError, match=r"split.csv.gz: column 'dicom_id' names a film twice"):
         build_manifest("mimic_cxr", tmp_path)
+    tables(tmp_path)
+    labels(tmp_path / f"{CHEXPERT}.gz", {})  # no study is labelled: every film stays, and nothing is known of it
+    frame = build_manifest("mimic_cxr", tmp_path)
+    assert frame["nodule"].isna().tolist() == frame["native_labels"].isna().tolist() == [True] * 6
+    (tmp_path / f"{CHEXPERT}.gz").write_bytes(b"no archive")
+    with pytest.raises(DatasetError, match=r"chexpert.csv.gz: cannot be read"):
+        build_manifest("mimic_cxr", tmp_path)

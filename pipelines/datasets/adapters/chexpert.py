@@ -89,8 +89,8 @@ def _part(table: pd.DataFrame, part: str, options: Options) -> pd.DataFrame:
             "image_id": f"{NAME}/{part}/" + film.str.replace(r"\.[^.]*$", "", regex=True),
             "dataset": NAME,
             "site": "Stanford Hospital",
-            "patient_id": film.str.partition("/")[0],
-            "study_id": film.str.rpartition("/")[0],
+            "patient_id": film.str.split("/").str[0],
+            "study_id": film.str.rsplit("/", n=1).str[0],
             "split": SPLITS[part],
             "view": _views(table),
             "sex": table["Sex"].map({text: sex_of(text) for text in table["Sex"].unique()}) if "Sex" in table else None,
@@ -130,7 +130,7 @@ def _paths(films: "pd.Series[str]", root: Path, base: Path, part: str) -> "pd.Se
                 (patient.name for patient in (base / batch).iterdir()), (base / batch).relative_to(root).as_posix()
             )
     default = (base / part).relative_to(root).as_posix()
-    return films.str.partition("/")[0].map(lambda patient: folders.get(patient, default)) + "/" + films
+    return films.str.split("/").str[0].map(lambda patient: folders.get(patient, default)) + "/" + films
 
 
 CHEXPERT: Final = Adapter(
