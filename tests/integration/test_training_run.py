@@ -22,9 +22,9 @@ from models.typicality import tolerance_limit
 from pipelines.assessment.assess import Source, assess
 from pipelines.config import TrainConfig, dump_config
 from pipelines.errors import ConfigError, ManifestError
-from pipelines.evaluation.control import control_scores
+from pipelines.evaluation.control import control_key, control_scores
 from pipelines.imaging import read_radiograph, to_square
-from pipelines.imaging.thumbnail import thumbnail_features
+from pipelines.imaging.control_features import COLUMNS_OF, KINDS, control_features
 from pipelines.inference import collect_inputs, predict_films
 from pipelines.manifest import read_manifest, write_manifest
 from pipelines.training import train
@@ -112,19 +112,22 @@ def test_no_patient_identifier_or_path_leaves_with_the_package_or_reaches_mlflow
     assert str(store).encode() not in (finished.out / "package" / "model.json").read_bytes()
 
 
-def test_the_control_in_the_package_scores_films_like_the_regression_it_came_from(finished: TrainConfig) -> None:
+def test_the_controls_in_the_package_score_films_like_the_regressions_they_came_from(finished: TrainConfig) -> None:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     films = finished.data[0].manifest.parent
     manifest = read_manifest(finished.data[0].manifest)
-    features = np.stack([thumbnail_features(read_radiograph(films / path).pixels) for path in manifest["path"]])
+    features = np.stack([control_features(read_radiograph(films / path).pixels) for path in manifest["path"]])
     train_rows = (manifest["split"] == "train").to_numpy()
-    oracle = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000))
-    oracle.fit(features[train_rows], manifest["tb"][train_rows])
-    carried = control_scores(load_package(finished.out / "package").control, features)["tb"]
-    np.testing.assert_allclose(carried, oracle.predict_proba(features)[:, 1], atol=1e-6)
+    carried = control_scores(load_package(finished.out / "package").control, features)
+    assert carried.keys() == {control_key(finding, kind) for finding in finished.findings for kind in KINDS}
+    for kind in KINDS:
+        own = features[:, COLUMNS_OF[kind]]
+        oracle = make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000))
+        oracle.fit(own[train_rows], manifest["tb"][train_rows])
+        np.testing.assert_allclose(carried[control_key("tb", kind)], oracle.predict_proba(own)[:, 1], atol=1e-6)
 
 
 def test_mlflow_holds_what_a_stranger_needs(finished: TrainConfig) -> None:
