@@ -144,7 +144,7 @@ VINDR_CXR: Final = Adapter(
     known_defects=(
         "no patient ids are released: that two films are of two patients cannot be shown, patient_id is null",
         "readers differ: of the 15,000 train films, 826 have a Nodule/Mass box of at least one of their three readers, "
-        "405 of two or three, 181 of all; 'majority' (the default) is closer to the test part's consensus than 'any'",
+        "405 of two or three, 181 of all, so 'any' and 'majority' (the default) are two different cohorts",
         "who read a film tells what is on it (counted in the Kaggle form): readers R8, R9 and R10 read 5,501 train "
         "films together and found something on 4,146 of them, all other groups on 248 of 9,499; R1 to R7 marked one "
         "film in 15,469 readings. So kappa over all films (nodule: 0.53) is lifted by groups that agree on nothing "
@@ -176,6 +176,8 @@ VINDR_CXR: Final = Adapter(
         "that the image ids of both forms are the same",
         "that no cell of the PhysioNet image labels is empty: an empty one is read as nothing said",
         "that readers R1 to R17 are the same persons in both forms",
+        "which of the rules for the train part comes closest to the test part's consensus",
+        "the present name of the training course that PhysioNet asks for",
     ),
     steps=(
         "Make an account on https://physionet.org and confirm its e-mail address.",
