@@ -58,8 +58,11 @@ def show_arrival(adapter: "Adapter", root: Path, *, deep: bool = False, as_json:
     """Print what arrived; end with exit code 1 where something is wanting."""
     from pipelines.fetch import check_arrival
 
-    with progress("reading headers") as report:
-        arrival = check_arrival(adapter, root, deep=deep, progress=report)
+    if deep:
+        with progress("reading headers") as report:
+            arrival = check_arrival(adapter, root, deep=True, progress=report)
+    else:
+        arrival = check_arrival(adapter, root)
     if as_json:
         findings = [vars(finding) for finding in arrival.findings]
         _print_json({"dataset": adapter.name, "complete": arrival.complete, "findings": findings})
