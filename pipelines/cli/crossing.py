@@ -76,13 +76,13 @@ def _say_plan(run: "CrossMatrix") -> None:
 
 
 def _show(found: "Cross") -> None:
-    rows = table("model", "tested on", "finding", "films", "AUROC", "control", "sensitivity", "specificity")
+    rows = table("model", "tested on", "finding", "films", "AUROC", "control")
     for cell in found.cells:
+        where = f"{cell.cohort} (home)" if cell.at_home else cell.cohort
         for part in cell.findings:
-            numbers = [part.numbers.get(name) for name in ("auroc", "control_auroc", "sensitivity", "specificity")]
-            where = f"{cell.cohort}{' (home)' if cell.at_home else ''}"
-            texts = [number.text() if number is not None else "" for number in numbers]
+            shown = [part.numbers.get(name) for name in ("auroc", "control_auroc")]
+            texts = [number.text() if number is not None and number.value is not None else "" for number in shown]
             rows.add_row(cell.system, where, part.finding, f"{part.n} ({part.positives})", *texts)
         if not cell.findings:
-            rows.add_row(cell.system, cell.cohort, cell.why_not or "", "", "", "", "", "")
+            rows.add_row(cell.system, where, "", "", cell.why_not or "", "")
     show(rows)

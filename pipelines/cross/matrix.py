@@ -180,6 +180,7 @@ class CrossMatrix:
         return {
             "cohorts": list(self.cohorts),
             "manifests": {name: cohort.digest for name, cohort in self.cohorts.items()},
+            "consensus": {section.name: section.consensus for section in self.config.cohorts},
             "training_settings": settings,
             "evaluation_settings": self.config.evaluation.model_dump(mode="json"),
         }

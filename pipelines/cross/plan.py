@@ -143,7 +143,7 @@ def training_of(config: CrossConfig, system: System, *, uri: str) -> TrainConfig
         ConfigError: settings that do not fit its findings.
     """
     data = [
-        {"manifest": str(manifest_of(config, section.name)), "root": str(section.films)}
+        {"manifest": str(manifest_of(config, section.name)), "root": str(section.films), "consensus": section.consensus}
         for section in config.cohorts
         if section.name in system.cohorts
     ]

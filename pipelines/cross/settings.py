@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from pipelines.config import ConfigPath, TrackingSection, TrainConfig
 from pipelines.errors import ConfigError
+from pipelines.findings import ConsensusRule
 from pipelines.settings_file import first_problem, read_settings
 
 _OURS: Final = ("name", "out", "data", "findings", "tracking")
@@ -28,6 +29,8 @@ class CohortSection(_Section):
     """Folder that the manifest's paths are relative to; the manifest's own folder if left out."""
     datasets: list[str] | None = Field(None, min_length=1)
     """Only rows of these data sets; all if left out."""
+    consensus: ConsensusRule | None = None
+    """Training labels anew from the manifest's `readings`, by this rule; tests keep the manifest's labels."""
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._]*(-[A-Za-z0-9._]+)*$")
     """Short name, in tables and folders."""
 
