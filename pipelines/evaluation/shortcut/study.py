@@ -14,7 +14,7 @@ from pipelines.evaluation.control import (
     control_from_scores,
     fit_control_model,
 )
-from pipelines.evaluation.control_words import ALONE, DESCRIPTIONS
+from pipelines.evaluation.control_words import DESCRIPTIONS
 from pipelines.evaluation.joining import column, join_films, reference_labels
 from pipelines.evaluation.options import Options
 from pipelines.evaluation.patients import clusters_of, count_patients, patients_of
@@ -26,6 +26,7 @@ from pipelines.evaluation.shortcut.records import (
     Side,
     Unreadable,
 )
+from pipelines.evaluation.shortcut.words import ALONE
 from pipelines.evaluation.tables import PredictionsTable, numbers
 from pipelines.findings import FINDINGS
 from pipelines.imaging.control_features import COLUMNS_OF, KINDS, N_CONTROL_FEATURES, ControlKind
