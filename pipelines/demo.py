@@ -149,15 +149,18 @@ class Demo:
 
     def headlines(self) -> list[str]:
         """Return what a newcomer should see last: the numbers, and what to open."""
+        from pipelines.evaluation.control import controls_of, strongest_control
         from pipelines.evaluation.files import read_evaluation
+        from pipelines.reporting.chapters.warnings_of import CONTROL_NAMES
 
         evaluation = read_evaluation(self.out / "evaluation")
         lines = ["", "Held-out synthetic films:"]
         for result in evaluation.findings:
-            control = result.control
+            control = strongest_control(controls_of(result))
             lines.append(f"  {result.finding}: AUROC {result.auroc.text()}, {result.n} films")
             if control is not None:
-                lines.append(f"    shape-free control: AUROC {control.auroc.text()}")
+                name = CONTROL_NAMES[control.kind or "shape_free"]
+                lines.append(f"    strongest control that sees no anatomy ({name}): AUROC {control.auroc.text()}")
             point = result.operating_point
             if point is not None:
                 lines.append(f"    sensitivity {point.sensitivity.text()}, specificity {point.specificity.text()}")

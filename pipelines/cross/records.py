@@ -7,6 +7,7 @@ from typing import Final
 import pandas as pd
 from pydantic import Field
 
+from pipelines.evaluation.control import controls_of, strongest_control
 from pipelines.evaluation.files import EVALUATION_FILE, read_evaluation
 from pipelines.evaluation.records import FindingResult
 from pipelines.statistics.estimates import Estimate
@@ -32,7 +33,8 @@ class CrossFinding(Record):
     n: int
     positives: int
     numbers: dict[str, Estimate]
-    """By `NUMBERS`: sensitivity and specificity at the threshold locked on the model's own validation films."""
+    """By `NUMBERS`: the control is the strongest of those that see no anatomy; sensitivity and specificity at the
+    threshold locked on the model's own validation films."""
 
 
 class CrossCell(Record):
@@ -67,7 +69,7 @@ class Cross(Record):
 
 def finding_numbers(result: FindingResult) -> CrossFinding:
     """What a cell shows of one finding of its evaluation."""
-    control, point, calibration = result.control, result.operating_point, result.calibration
+    control, point, calibration = strongest_control(controls_of(result)), result.operating_point, result.calibration
     found: dict[str, Estimate | None] = {
         "auroc": result.auroc,
         "control_auroc": control.auroc if control else None,

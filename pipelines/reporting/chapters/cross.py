@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from pipelines.evaluation.control import controls_of, strongest_control
 from pipelines.reporting.book import Book, Study, Tested
 from pipelines.reporting.chapters.chapter import Chapter
 from pipelines.reporting.chapters.trust_matrix import Matrix, matrices, place_of
@@ -49,7 +50,7 @@ def _numbers(place: int, parts: list[Tested], name: Markup, words: Words) -> Tab
         "films": words("Films"),
         "positives": words("With the finding"),
         "auroc": words("AUROC"),
-        "control": words("AUROC of the control"),
+        "control": words("AUROC of the strongest control"),
         "difference": words("Model minus control"),
         "sensitivity": words("Sensitivity at the locked threshold"),
         "specificity": words("Specificity at the locked threshold"),
@@ -73,7 +74,7 @@ def _numbers(place: int, parts: list[Tested], name: Markup, words: Words) -> Tab
 
 def _row(part: Tested, words: Words) -> tuple[Cell, ...]:
     result = part.result
-    control, point = result.control, result.operating_point
+    control, point = strongest_control(controls_of(result)), result.operating_point
     return (
         words.text_cell(Markup("<bdi>{}</bdi>").format(plain(part.study.evaluation.title))),
         words.text_cell(_place(part.study, words)),
