@@ -5,6 +5,7 @@
     model.json               architecture, input contract, intended use, findings, calibration, operating points,
                              rule-out points, provenance
     README.md                the model card
+    training_films.parquet   digests and fingerprints of the films it learned from, without ids; may be absent
     exports/                 the network for other runtimes, each with its check (`models.exports`)
 
 ``model_id`` is a hash of the weights and of everything that decides a score (architecture, calibration and, where there
@@ -40,6 +41,8 @@ TYPICALITY_FILE: Final = "typicality.safetensors"
 MODEL_FILE: Final = "model.json"
 CARD_FILE: Final = "README.md"
 EXPORTS_FOLDER: Final = "exports"
+TRAINING_FILMS_FILE: Final = "training_films.parquet"
+"""What the films that a model learned from can be known by; packages of earlier versions have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +173,14 @@ def compute_model_id(
     return digest.hexdigest()[:16]
 
 
-def save_package(package: ModelPackage, directory: Path, *, card: str, exports: Path | None = None) -> None:
+def save_package(
+    package: ModelPackage,
+    directory: Path,
+    *,
+    card: str,
+    exports: Path | None = None,
+    training_films: Path | None = None,
+) -> None:
     """Write a package so that ``directory`` is either absent, the old one, or the whole new one.
 
     Args:
@@ -178,6 +188,7 @@ def save_package(package: ModelPackage, directory: Path, *, card: str, exports: 
         directory: replaced if it is a model package already, with its exports: they are of the old model.
         card: Markdown text of the model card.
         exports: folder of this very model's exports to copy; one that does not exist is no exports.
+        training_films: table to copy as `TRAINING_FILMS_FILE`; one that does not exist is none.
 
     Raises:
         ModelError: the directory exists and is not a model package.
@@ -200,6 +211,8 @@ def save_package(package: ModelPackage, directory: Path, *, card: str, exports: 
         (staged / CARD_FILE).write_text(card, encoding="utf-8")
         if exports is not None and exports.is_dir():
             shutil.copytree(exports, staged / EXPORTS_FOLDER, ignore=shutil.ignore_patterns(".*"))
+        if training_films is not None and training_films.is_file():
+            shutil.copyfile(training_films, staged / TRAINING_FILMS_FILE)
         swap_folder(staged, directory, Path(scratch) / "replaced")
 
 

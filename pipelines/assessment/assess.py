@@ -23,7 +23,7 @@ from pipelines.evaluation.evaluator import (
 )
 from pipelines.evaluation.files import UNMATCHED_FILE, pictures_of, provenance_of, write_evaluation
 from pipelines.evaluation.joining import join_films
-from pipelines.evaluation.leakage import leakage_of
+from pipelines.evaluation.leakage import leakage_of, refuse_overlap
 from pipelines.evaluation.model_facts import model_facts
 from pipelines.evaluation.options import Options
 from pipelines.evaluation.records import Evaluation, Provenance
@@ -114,6 +114,8 @@ def assess(
     room: Scenario | Proxies | None = None,
     title: str | None = None,
     report: Report | None = None,
+    training_films: Path | None = None,
+    allow_overlap: bool = False,
 ) -> Assessment:
     """Evaluate a system's scores against a manifest and write the evaluation folder.
 
@@ -127,6 +129,8 @@ def assess(
         room: the reading room of the waiting-time proxies.
         title: what was tested, in words.
         report: called with (done, total) replications of the simulated reading room.
+        training_films: ``training_films.parquet`` of the model's package; None: that of ``source.package``, if any.
+        allow_overlap: go on where films to be tested are ones that the model learned from.
 
     Raises:
         CxrError: as for `read_source`, `read_manifest`, `evaluate` and `reading_time_proxies`.
@@ -134,6 +138,15 @@ def assess(
     table, thresholds = read_source(source)
     thresholds = Thresholds(thresholds.locked, thresholds.rule_out, thresholds.given, dict(a_posteriori or {}))
     rows = read_manifest(manifest)
+    prints = training_films or _prints_of(source)
+    met = refuse_overlap(
+        rows,
+        join_films(table.frame, rows, split=split).films["image_id"],
+        root=manifest.parent,
+        prints=prints,
+        listing=out / "overlap.csv",
+        allow=allow_overlap,
+    )
     return assess_table(
         table,
         rows,
@@ -147,7 +160,15 @@ def assess(
         room=room,
         title=title,
         report=report,
+        copies=met,
     )
+
+
+def _prints_of(source: Source) -> Path | None:
+    """Training films of the package that the points come from, or that lie beside the predictions."""
+    folders = [folder for folder in (source.package, source.predictions) if folder is not None]
+    found = [folder / "training_films.parquet" for folder in folders]
+    return next((path for path in found if path.is_file()), None)
 
 
 def assess_table(
@@ -164,6 +185,7 @@ def assess_table(
     room: Scenario | Proxies | None = None,
     title: str | None = None,
     report: Report | None = None,
+    copies: int | None = None,
 ) -> Assessment:
     """The same from tables already read; see `assess`.
 
@@ -180,6 +202,7 @@ def assess_table(
         room: as for `assess`.
         title: as for `assess`.
         report: as for `assess`.
+        copies: films evaluated that the model learned from, which were allowed; None: not looked for.
     """
     options = options or Options()
     joined = join_films(table.frame, with_attributes(manifest, options.attributes), split=split)
@@ -204,7 +227,9 @@ def assess_table(
         title=title or f"Evaluation of {named}",
         provenance=provenance,
         model=model,
-        leakage=leakage_of(joined.films, canonical, model=model, same_manifest=_same_manifest(provenance)),
+        leakage=leakage_of(
+            joined.films, canonical, model=model, same_manifest=_same_manifest(provenance), copies=copies
+        ),
     )
     reading_time = reading_time_proxies(evaluation, joined, room, plan=options.plan, report=report)
     out.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,7 @@ from pipelines.cli import (
     fetching,
     merging,
     model,
+    overlap,
     planning,
     predicting,
     reading,
@@ -24,6 +25,7 @@ from pipelines.cli import (
     results,
     run,
     shortcut,
+    split_lists,
 )
 from pipelines.cli.console import fail, interruptible, prepare, say
 from pipelines.errors import CxrError
@@ -46,6 +48,9 @@ app.command()(interruptible(run.demo))
 app.command()(interruptible(data.phantom))
 app.command()(interruptible(datasets.datasets))
 app.command()(interruptible(fetching.fetch))
+data.manifest_app.command()(interruptible(overlap.overlap))
+data.manifest_app.command("apply")(split_lists.apply)
+data.manifest_app.command("folds")(split_lists.folds)
 app.add_typer(data.manifest_app, name="manifest")
 app.command()(interruptible(run.train))
 app.command()(interruptible(crossing.cross))

@@ -94,6 +94,12 @@ def evaluate(
         float | None, typer.Option(min=0.01, help="Without --scenario: mean reading time of a film.")
     ] = None,
     title: Annotated[str | None, typer.Option(help="What was tested, in words.")] = None,
+    training_films: Annotated[
+        Path | None, typer.Option(help="training_films.parquet of the model's package: none of them may be tested.")
+    ] = None,
+    allow_overlap: Annotated[
+        bool, typer.Option("--allow-overlap", help="Go on where tested films are ones that the model learned from.")
+    ] = False,
     mlflow: Annotated[bool, typer.Option(help="Log to the MLflow run that made the model.")] = True,
     tracking_uri: Annotated[str | None, typer.Option(help="MLflow store of that run.")] = None,
 ) -> None:
@@ -147,6 +153,8 @@ def evaluate(
             room=room,
             title=title,
             report=report,
+            training_films=training_films,
+            allow_overlap=allow_overlap,
         )
     for line in assessment.lines:
         say(line)

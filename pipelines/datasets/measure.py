@@ -94,6 +94,18 @@ def _facts_of(root: Path, paths: Sequence[str], hashes: bool, workers: int) -> I
             yield FileFacts(refusal=str(found.reason)) if isinstance(found, Refusal) else found
 
 
+def measure_files(paths: Sequence[Path], workers: int | None) -> Iterator[FileFacts]:
+    """Facts and hashes of files anywhere, in their order.
+
+    Args:
+        paths: files.
+        workers: processes; None: one for each usable core.
+    """
+    yield from _facts_of(
+        Path("/"), [str(path.absolute()).lstrip("/") for path in paths], True, workers or usable_cores()
+    )
+
+
 def fill_facts(
     frame: pd.DataFrame,
     root: Path,

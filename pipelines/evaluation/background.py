@@ -167,6 +167,11 @@ class Leakage(Record):
     """Films too much alike to be sure: near hashes where a patient is not known, or equal hashes of two people."""
     same_manifest: bool | None
     """Whether the predictions were made from this very manifest; null where that is not said."""
+    copies: int | None = None
+    """Films evaluated that are copies, perhaps changed, of films that the model learned from, or show their patients;
+    null: not looked for."""
+    overlap_allowed: bool = False
+    """Whether the user asked to go on although there were such films."""
     training_films: Literal["the same", "others", "not said"]
     """Whether the manifest's training split is what the model was trained on; only then does the comparison above say
     what the model has met."""

@@ -1,14 +1,17 @@
 """What the model may have met of the films evaluated: the manifest's guard, asked of one evaluation."""
 
+from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
 import pandas as pd
 
+from pipelines.errors import ManifestError
 from pipelines.evaluation.background import Leakage, ModelFacts, Overlap
 from pipelines.evaluation.joining import column
 from pipelines.imaging.intended_use import IntendedUse
 from pipelines.manifest import manifest_digest, met_in_splits
+from pipelines.manifest.copies import met_before, read_prints, write_pairs
 from pipelines.manifest.schema import COLUMNS
 from pipelines.statistics.arrays import Bools
 
@@ -18,7 +21,12 @@ NOTHING_EVALUATED: Final = "no film was evaluated"
 
 
 def leakage_of(
-    films: pd.DataFrame, manifest: pd.DataFrame, *, model: ModelFacts | None, same_manifest: bool | None
+    films: pd.DataFrame,
+    manifest: pd.DataFrame,
+    *,
+    model: ModelFacts | None,
+    same_manifest: bool | None,
+    copies: int | None = None,
 ) -> Leakage:
     """Compare the films evaluated with the manifest's training and validation films.
 
@@ -27,6 +35,7 @@ def leakage_of(
         manifest: all its rows, canonical; columns beyond the schema are not looked at.
         model: what is known of the model that made the predictions.
         same_manifest: whether they were made from this manifest.
+        copies: films evaluated that `refuse_overlap` found and was told to allow; None: it was not asked.
     """
     frame = manifest.reindex(columns=list(COLUMNS)).reset_index(drop=True)
     split = column(frame, "split").astype(object).fillna("").to_numpy()
@@ -55,6 +64,8 @@ def leakage_of(
         pictures=overlap(picture, met.picture),
         look_alikes=overlap(picture, met.look_alike),
         same_manifest=same_manifest,
+        copies=copies,
+        overlap_allowed=bool(copies),
         training_films=_training_films(frame, model),
     )
 
@@ -87,3 +98,47 @@ def _within_use(rows: pd.DataFrame, model: ModelFacts) -> Bools:
     ages = [None if pd.isna(age) else float(age) for age in rows["age_years"]]
     covered = [use.covers(view=view, age_years=age) for view, age in zip(views, ages, strict=True)]
     return np.array(covered, dtype=bool)
+
+
+def refuse_overlap(
+    manifest: pd.DataFrame,
+    films: pd.Index,
+    *,
+    root: Path,
+    prints: Path | None,
+    listing: Path,
+    allow: bool,
+) -> int:
+    """Stop where films to be tested are what the model learned from: the same picture, also changed, or patient.
+
+    Films of the manifest's own training and validation splits are not asked about: who evaluates those knows it.
+
+    Args:
+        manifest: canonical.
+        films: image ids to be evaluated.
+        root: where the manifest's films may be; those that are there are compared by their pixels.
+        prints: the training films of the model's package; None where there is none.
+        listing: CSV to write the pairs to where there are any.
+        allow: go on nevertheless.
+
+    Returns:
+        How many films were found.
+
+    Raises:
+        ManifestError: there are such films and they are not allowed.
+    """
+    asked = (manifest["image_id"].isin(films) & ~manifest["split"].isin(LEARNED_FROM)).to_numpy()
+    paths = [root / path for path in manifest["path"]]
+    known = read_prints(prints) if prints is not None else None
+    pairs = met_before(manifest, asked, known, lambda row: paths[row] if paths[row].is_file() else None)
+    count = int(pairs["image_b"].nunique())
+    if count:
+        write_pairs(pairs, listing)
+        if not allow:
+            raise ManifestError(
+                f"{count:,} of {int(asked.sum()):,} films to be tested are films or patients that the model learned "
+                f"from (first: {pairs['image_b'].iloc[0]}, {pairs['kind'].iloc[0]} as {pairs['image_a'].iloc[0]}); "
+                f"all are listed in {listing}. Take them out of the manifest, or go on with --allow-overlap, which "
+                "the evaluation records"
+            )
+    return count

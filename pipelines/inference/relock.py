@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from models import ModelPackage, load_package, save_package
 from models.errors import ModelError
-from models.package import CARD_FILE, EXPORTS_FOLDER
+from models.package import CARD_FILE, EXPORTS_FOLDER, TRAINING_FILMS_FILE
 from pipelines.errors import ConfigError, PackageError, PredictionsError
 from pipelines.evaluation.joining import Joined, join_films, scored_films
 from pipelines.evaluation.records import LeftOut
@@ -212,4 +212,5 @@ def _save(package: ModelPackage, points: LockedPoints, entry: Mapping[str, Any],
         out,
         card=replace_section(card, points_section(points.flag, points.rule_out)),
         exports=old / EXPORTS_FOLDER,
+        training_films=old / TRAINING_FILMS_FILE,
     )

@@ -24,7 +24,7 @@ from models import (
     save_package,
 )
 from models.calibration import fit_calibration
-from models.package import CARD_FILE
+from models.package import CARD_FILE, TRAINING_FILMS_FILE
 from models.typicality import FEWEST
 from pipelines.config import TrainConfig
 from pipelines.errors import ConfigError
@@ -33,6 +33,7 @@ from pipelines.evaluation.thresholds.operating_point import OperatingPoint
 from pipelines.imaging.control_features import KINDS, ControlKind
 from pipelines.imaging.harmonise import Harmonisation
 from pipelines.inference.registry import log_pyfunc
+from pipelines.manifest.copies import write_prints
 from pipelines.statistics.auroc import auroc_delong
 from pipelines.statistics.estimates import Estimate
 from pipelines.statistics.record import Record
@@ -120,7 +121,10 @@ def finish_run(trained: Trained, tracker: Tracker) -> TrainResult:
     rule_out = {s.finding: s.rule_out_point.model_dump(mode="json") for s in summaries if s.rule_out_point is not None}
     package = replace(unlocked, operating_points=flag, rule_out_points=rule_out)
     folder = config.out / PACKAGE
-    save_package(package, folder, card=model_card(package, summaries, config, cohort, trained.train[0]))
+    prints = config.out / TRAINING_FILMS_FILE
+    write_prints([trained.train[0].rows, cohort.rows], prints)
+    card = model_card(package, summaries, config, cohort, trained.train[0])
+    save_package(package, folder, card=card, training_films=prints)
     _write_validation(config.out / "validation.parquet", trained, package, probabilities)
     draw_figures(config.out / "figures", package, trained.val, probabilities, trained.progress)
     result = TrainResult(

@@ -67,7 +67,7 @@ def find_pairs(
         fits = compare(cells, None if apart is None else group[known])
         rows.append(_judged(fits, known, locate, looks, progress))
     table = pd.concat(rows, ignore_index=True).drop_duplicates(["row_a", "row_b"])
-    return _described(frame, table.reset_index(drop=True))
+    return described(frame, table.reset_index(drop=True))
 
 
 def _file_pairs(frame: pd.DataFrame, use: NDArray[np.int64], group: NDArray[np.int64]) -> pd.DataFrame:
@@ -133,7 +133,13 @@ def _kind(fits: Fits, number: int, correlation: float, place: NDArray[np.float64
     return f"changed copy: {', '.join(changes)}" if changes else "same picture"
 
 
-def _described(frame: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+def described(frame: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """Pairs of rows with what the manifest says of them.
+
+    Args:
+        frame: canonical.
+        table: ``row_a``, ``row_b``, ``kind``, ``correlation``, ``verdict``.
+    """
     columns: dict[str, Any] = {"row_a": table["row_a"], "row_b": table["row_b"]}
     for end in ("a", "b"):
         rows = frame.iloc[table[f"row_{end}"]]
