@@ -27,6 +27,7 @@ UNRECORDED: Final = frozenset(
         "reading_time/reading_effects.py",
         "reading_time/reading_log.py",
         "reading_time/reading_log_cleaning.py",
+        "statistics/agreement.py",  # of readers: what `cxr manifest agreement` prints
         "statistics/group_sums.py",  # signatures of compiled functions
         "statistics/kernels.py",
         "reading_time/simulation_kernel.py",
