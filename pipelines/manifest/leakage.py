@@ -210,8 +210,8 @@ def met_in_splits(frame: pd.DataFrame, rows: NDArray[np.bool_], splits: Collecti
         rows: ``[rows]`` those to look up.
         splits: where to look.
     """
-    codes, names = pd.factorize(frame["split"])
-    split = np.asarray(codes, dtype=np.int64)
+    numbers, names = pd.factorize(frame["split"])
+    split = np.asarray(numbers, dtype=np.int64)
     there = np.isin(split, [place for place, name in enumerate(names) if name in splits])
 
     def among(pairs: Pairs) -> NDArray[np.bool_]:

@@ -52,7 +52,7 @@ def _keep(likeness, rows, members, code, group, cosines, partners, codes):  # ty
         film = rows[r]
         least = cosines[film].min()
         for m in range(len(members)):
-            value = likeness[r, m]
+            value = abs(likeness[r, m])  # a negative that was not known as one
             if value <= least:
                 continue
             other = members[m]
