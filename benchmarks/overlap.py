@@ -8,6 +8,7 @@ synthetic fingerprints of 10^4, 10^5 and 10^6 films are searched for planted cop
 """
 
 import argparse
+import itertools
 import resource
 import tempfile
 import time
@@ -46,7 +47,7 @@ def cropped(most: float) -> Change:
 def cropped_all(share: float) -> Change:
     """This share off every side."""
 
-    def change(film: Grey, rng: np.random.Generator) -> Grey:
+    def change(film: Grey, _: np.random.Generator) -> Grey:
         down, across = (int(share * side) for side in film.shape)
         return film[down : film.shape[0] - down, across : film.shape[1] - across]
 
@@ -56,7 +57,7 @@ def cropped_all(share: float) -> Change:
 def encoded(quality: int, scale: float = 1.0) -> Change:
     """As JPEG, perhaps smaller."""
 
-    def change(film: Grey, rng: np.random.Generator) -> Grey:
+    def change(film: Grey, _: np.random.Generator) -> Grey:
         small = cv2.resize(film, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         return np.asarray(
             cv2.imdecode(cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], 0), np.uint8
@@ -144,7 +145,7 @@ def main() -> None:
     if given.data:
         measure(sorted(path for folder in given.data for path in folder.rglob("*.png")), given.sample, given.changes)
     seconds = [(films, search(films)) for films in given.films]
-    for (few, before), (many, after) in zip(seconds, seconds[1:], strict=False):
+    for (few, before), (many, after) in itertools.pairwise(seconds):
         print(f"  from {few:,} to {many:,} films: exponent {np.log(after / before) / np.log(many / few):.2f}")
 
 
@@ -165,7 +166,10 @@ def measure(paths: list[Path], sample: int, changes: list[str]) -> None:
             split = ["films"] * len(paths) + ["copies"] * len(files)
             confirmed = found(find_pairs(frame, apart=split, locate=every.__getitem__), chosen, len(paths))
             alone = found(find_pairs(frame, apart=split), chosen, len(paths))
-        print(f"{name:<26}{share(confirmed[0], len(chosen)):>24}{share(alone[0], len(chosen)):>24}{confirmed[1]:>13}")
+        print(
+            f"{name:<26}{share(confirmed[0], len(chosen)):>24}{share(alone[0], len(chosen)):>24}{confirmed[1]:>13}",
+            flush=True,
+        )
 
 
 def copies(paths: list[Path], chosen: list[int], change: Change, folder: Path) -> Iterator[Path]:

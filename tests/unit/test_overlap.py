@@ -171,10 +171,10 @@ def test_descriptors_of_a_pure_cosine_have_one_coefficient() -> None:
 
 def test_lists_find_planted_copies_among_many(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(5)
-    coarse = rng.normal(size=(3000, 9, 9)).astype(np.float32)
-    maps = np.stack([cv2.resize(c, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC) for c in coarse])
+    maps = np.stack([cv2.GaussianBlur(m, (0, 0), 1.2) for m in rng.normal(size=(3000, SIDE, SIDE)).astype(np.float32)])
+    maps /= maps.std()
     maps += 2 * cv2.resize(rng.normal(size=(4, 4)).astype(np.float32), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
-    maps[2900:] = maps[:100] + 0.3 * rng.normal(size=(100, SIDE, SIDE))
+    maps[2900:] = maps[:100] + 0.2 * rng.normal(size=(100, SIDE, SIDE))
     assert len(maps) < EXACT
     monkeypatch.setattr("pipelines.manifest.overlap.index.EXACT", 500)
     found = candidates(maps.astype(np.float32))
