@@ -141,7 +141,7 @@ def assess(
     prints = training_films or _prints_of(source)
     met = refuse_overlap(
         rows,
-        join_films(table.frame, rows, split=split).films["image_id"],
+        join_films(table.frame, rows, split=split).films["image_id"].tolist(),
         root=manifest.parent,
         prints=prints,
         listing=out / "overlap.csv",

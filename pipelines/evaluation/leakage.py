@@ -1,5 +1,6 @@
 """What the model may have met of the films evaluated: the manifest's guard, asked of one evaluation."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final, Literal
 
@@ -102,7 +103,7 @@ def _within_use(rows: pd.DataFrame, model: ModelFacts) -> Bools:
 
 def refuse_overlap(
     manifest: pd.DataFrame,
-    films: pd.Index,
+    films: Collection[str],
     *,
     root: Path,
     prints: Path | None,
@@ -127,7 +128,7 @@ def refuse_overlap(
     Raises:
         ManifestError: there are such films and they are not allowed.
     """
-    asked = (manifest["image_id"].isin(films) & ~manifest["split"].isin(LEARNED_FROM)).to_numpy()
+    asked = (manifest["image_id"].isin(set(films)) & ~manifest["split"].isin(LEARNED_FROM)).to_numpy()
     paths = [root / path for path in manifest["path"]]
     known = read_prints(prints) if prints is not None else None
     pairs = met_before(manifest, asked, known, lambda row: paths[row] if paths[row].is_file() else None)

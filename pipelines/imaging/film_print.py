@@ -68,7 +68,12 @@ def film_relief(
     square = max(_SQUARE, 2 * side)
     scaled = cv2.resize(seen, (square, square), interpolation=_interpolation(seen, square))
     flat = cv2.resize(_flat(seen).astype(np.float32), (square, square), interpolation=cv2.INTER_AREA) > 0.5
-    return _relief(_ranks(scaled, ~flat), (~flat).astype(np.float32), side, surroundings * square / _SQUARE)
+    return _relief(
+        _ranks(np.asarray(scaled, dtype=np.uint8), ~flat),
+        (~flat).astype(np.float32),
+        side,
+        surroundings * square / _SQUARE,
+    )
 
 
 def encode_cells(cells: NDArray[np.uint8]) -> str:
@@ -153,7 +158,8 @@ def _relief(
         return np.asarray(cv2.resize(values, (side, side), interpolation=cv2.INTER_AREA), dtype=np.float32)
 
     share = cells(seen)
-    return cells(np.clip(above / spread, -3, 3).astype(np.float32)) / np.maximum(share, 0.25), share
+    shown = cells(np.clip(above / spread, -3, 3).astype(np.float32)) / np.maximum(share, np.float32(0.25))
+    return np.asarray(shown, dtype=np.float32), share
 
 
 def _codes(relief: NDArray[np.float32], seen: NDArray[np.bool_]) -> NDArray[np.uint8]:

@@ -1,5 +1,6 @@
 """Short vectors that are close where two pictures are: the low frequencies of a fingerprint, whole or cropped."""
 
+from collections.abc import Sequence
 from itertools import product
 from typing import Final
 
@@ -32,7 +33,7 @@ def _cosines(side: int, low: float, high: float) -> NDArray[np.float32]:
     return np.asarray(np.cos(angles) @ weights / _SAMPLES, dtype=np.float32)
 
 
-def descriptors(maps: NDArray[np.float32], window: tuple[float, float, float, float]) -> NDArray[np.float32]:
+def descriptors(maps: NDArray[np.float32], window: Sequence[float]) -> NDArray[np.float32]:
     """Cosine coefficients of the part of each map that a window leaves, ``[films, DIMENSIONS]``."""
     top, bottom, left, right = window
     side = maps.shape[-1]

@@ -102,12 +102,12 @@ def candidates(maps: Floats, group: Ints | None = None, progress: Progress | Non
     if progress is not None:
         progress(TURNS * len(WINDOWS), TURNS * len(WINDOWS))
     asking, slot = np.nonzero(partners >= 0)
-    answering, code = partners[asking, slot].astype(np.int64), codes[asking, slot]
+    answering, ways = partners[asking, slot].astype(np.int64), codes[asking, slot]
     return Candidates(
         asking,
         answering,
-        (code // len(WINDOWS)).astype(np.int8),
-        (code % len(WINDOWS)).astype(np.int8),
+        (ways // len(WINDOWS)).astype(np.int8),
+        (ways % len(WINDOWS)).astype(np.int8),
         best[answering],
         cosines[asking, slot],
     )
