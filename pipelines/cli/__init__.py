@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from pipelines.cli import (
+    audit,
     comparing,
     crossing,
     data,
@@ -49,6 +50,7 @@ app.command()(interruptible(data.phantom))
 app.command()(interruptible(datasets.datasets))
 app.command()(interruptible(fetching.fetch))
 data.manifest_app.command()(interruptible(overlap.overlap))
+data.manifest_app.command("audit")(interruptible(audit.audit))
 data.manifest_app.command("apply")(split_lists.apply)
 data.manifest_app.command("folds")(split_lists.folds)
 app.add_typer(data.manifest_app, name="manifest")

@@ -149,7 +149,7 @@ def _film(path: Path, _changed: int, limit: int) -> Embedded | None:
         # A picture that cannot be read leaves one film out; the numbers do not depend on it.
         return None
     picture.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
-    return _jpeg(picture, limit)
+    return film_jpeg(picture, limit)
 
 
 @lru_cache(maxsize=1024)
@@ -159,7 +159,7 @@ def _overlay(path: Path, _changed: int) -> Embedded | None:
     except UNREADABLE:
         return None
     picture.thumbnail((MAX_SIDE // 2, MAX_SIDE // 2), Image.Resampling.LANCZOS)
-    return _jpeg(picture, LEAST_BYTES * 2)
+    return film_jpeg(picture, LEAST_BYTES * 2)
 
 
 @lru_cache(maxsize=1024)
@@ -177,8 +177,8 @@ def _layer(path: Path, _changed: int) -> Embedded | None:
     return _embedded(buffer, "image/png", values)
 
 
-def _jpeg(picture: Image.Image, limit: int) -> Embedded:
-    """The best quality that fits; where none does, a smaller picture."""
+def film_jpeg(picture: Image.Image, limit: int) -> Embedded:
+    """A picture of at most ``limit`` bytes: the best quality that fits; where none does, a smaller picture."""
     while True:
         for quality in _QUALITIES:
             buffer = io.BytesIO()

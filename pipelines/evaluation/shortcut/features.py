@@ -51,19 +51,18 @@ def read_features(
         OSError: it cannot be written.
     """
     found: dict[Path, Floats | str] = {}
-    with _opened(cache) as store:
+    with opened_cache(cache, _VERSION) as store:
         states = {file: file_state(file) for file in files}
-        known = _kept(store)
+        known = kept_vectors(store, N_CONTROL_FEATURES)
         for file in files:
-            kept = known.get(_key(file))
+            kept = known.get(file_key(file))
             if kept is not None and kept[0] == states[file]:
-                found[file] = np.frombuffer(kept[1], dtype=np.float64)
+                found[file] = kept[1]
         missing = [file for file in files if file not in found]
         for done, (file, answer) in enumerate(_read(missing, workers), start=1):
             found[file] = answer
             if not isinstance(answer, str):
-                row = (_key(file), states[file], answer.astype(np.float64).tobytes())
-                store.execute("INSERT OR REPLACE INTO features VALUES (?, ?, ?)", row)
+                keep_vector(store, file, states[file], answer)
             if done % _SAVE_EVERY == 0:
                 store.commit()
             if progress is not None:
@@ -85,22 +84,40 @@ def _read(files: Sequence[Path], workers: int) -> Iterator[tuple[Path, Floats | 
             yield file, str(answer.reason) if isinstance(answer, Refusal) else answer
 
 
-def _key(file: Path) -> str:
+def file_key(file: Path) -> str:
+    """What a cache knows a film by: its path may name a patient, so only a digest of it is kept."""
     return hashlib.sha256(str(file.resolve()).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _kept(store: sqlite3.Connection) -> dict[str, tuple[str, bytes]]:
+def kept_vectors(store: sqlite3.Connection, length: int | None = None) -> dict[str, tuple[str, Floats]]:
+    """By `file_key` the film's state when it was read and its vector; those of another length are left out."""
     rows = store.execute("SELECT file, state, features FROM features")
-    return {file: (state, blob) for file, state, blob in rows if len(blob) == 8 * N_CONTROL_FEATURES}
+    found = {file: (state, np.frombuffer(blob, dtype=np.float64)) for file, state, blob in rows if len(blob) % 8 == 0}
+    return {file: kept for file, kept in found.items() if length is None or len(kept[1]) == length}
+
+
+def keep_vector(store: sqlite3.Connection, file: Path, state: str, vector: Floats) -> None:
+    """Put a film's vector into a cache."""
+    row = (file_key(file), state, vector.astype(np.float64).tobytes())
+    store.execute("INSERT OR REPLACE INTO features VALUES (?, ?, ?)", row)
 
 
 @contextmanager
-def _opened(cache: Path) -> Iterator[sqlite3.Connection]:
-    """The cache; what was put into it is there whichever way the block ends."""
+def opened_cache(cache: Path, version: str) -> Iterator[sqlite3.Connection]:
+    """A cache of vectors by film; what was put into it is there whichever way the block ends.
+
+    Args:
+        cache: a file that is made or gone on with.
+        version: of what makes the vectors; those of another are thrown away.
+
+    Raises:
+        EvaluationError: the file is no cache of features.
+        OSError: it cannot be written.
+    """
     cache.parent.mkdir(parents=True, exist_ok=True)
     try:
         with closing(sqlite3.connect(cache)) as store:
-            _prepare(store)
+            _prepare(store, version)
             try:
                 yield store
             finally:
@@ -111,11 +128,11 @@ def _opened(cache: Path) -> Iterator[sqlite3.Connection]:
         raise EvaluationError(f"{cache}: found something other than a cache of features; remove it.") from None
 
 
-def _prepare(store: sqlite3.Connection) -> None:
+def _prepare(store: sqlite3.Connection, version: str) -> None:
     store.execute("CREATE TABLE IF NOT EXISTS about (version TEXT)")
     store.execute("CREATE TABLE IF NOT EXISTS features (file TEXT PRIMARY KEY, state TEXT, features BLOB)")
-    if store.execute("SELECT version FROM about").fetchall() != [(_VERSION,)]:
+    if store.execute("SELECT version FROM about").fetchall() != [(version,)]:
         store.execute("DELETE FROM features")
         store.execute("DELETE FROM about")
-        store.execute("INSERT INTO about VALUES (?)", (_VERSION,))
+        store.execute("INSERT INTO about VALUES (?)", (version,))
         store.commit()
