@@ -11,7 +11,7 @@ from pipelines.errors import ManifestError
 from pipelines.evaluation.background import Leakage, ModelFacts, Overlap
 from pipelines.evaluation.joining import column
 from pipelines.imaging.intended_use import IntendedUse
-from pipelines.manifest import manifest_digest, met_in_splits
+from pipelines.manifest import manifest_digest, met_in_splits, patient_keys
 from pipelines.manifest.copies import met_before, read_prints, write_pairs
 from pipelines.manifest.schema import COLUMNS
 from pipelines.statistics.arrays import Bools
@@ -44,7 +44,7 @@ def leakage_of(
     against = _against(split, evaluated)
     met = met_in_splits(frame, evaluated, LEARNED_FROM)
     patient, file, picture = (frame[name].notna().to_numpy() for name in ("patient_id", "sha256", "pixel_hash"))
-    patients = frame.loc[met.patient, ["dataset", "patient_id"]].drop_duplicates()
+    patients = patient_keys(frame[met.patient]).unique()
 
     def overlap(known: Bools, shared: Bools) -> Overlap:
         return Overlap(

@@ -3,16 +3,14 @@
 import pandas as pd
 
 from pipelines.evaluation.joining import column
+from pipelines.manifest import patient_keys
 from pipelines.statistics.resampling import Clusters
 
-Patient = tuple[str, str]
-"""Data set and patient: ids are unique within a data set only."""
 
-
-def patients_of(films: pd.DataFrame) -> list[Patient | None]:
-    """The patient of each film; None where the manifest does not say."""
-    named = zip(column(films, "dataset").astype(str), column(films, "patient_id"), strict=True)
-    return [None if pd.isna(patient) else (dataset, str(patient)) for dataset, patient in named]
+def patients_of(films: pd.DataFrame) -> list[str | None]:
+    """The patient of each film, named over all data sets; None where the manifest does not say."""
+    named = pd.DataFrame({"dataset": column(films, "dataset"), "patient_id": column(films, "patient_id")})
+    return [None if pd.isna(patient) else str(patient) for patient in patient_keys(named)]
 
 
 def clusters_of(*films: pd.DataFrame) -> Clusters:

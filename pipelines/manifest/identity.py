@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 AGE_SLACK_YEARS: Final = 1.0
 """Ages that differ by more are of two people, or of two days."""
 
-_SEPARATOR: Final = "\x1f"
+_OF_ANOTHER_SET: Final = r"[a-z][a-z0-9_]*/"
+"""How a patient id begins that another data set gave: with that set's name."""
 
 Pairs = NDArray[np.int64]
 """Row positions, [pairs, 2]."""
@@ -20,10 +21,24 @@ def codes(keys: "pd.Series[Any]") -> NDArray[np.int64]:
     return np.asarray(pd.factorize(keys)[0], dtype=np.int64)
 
 
-def patient_codes(frame: pd.DataFrame) -> NDArray[np.int64]:
+def patient_keys(frame: pd.DataFrame) -> "pd.Series[Any]":
+    """The patient of each row over all data sets, ``<data set>/<id>``; None where the manifest does not say.
+
+    A set that is made of another's films may give that set's patients, in this very form, as its ``patient_id``: rows
+    of both are then of one patient.
+
+    Args:
+        frame: with ``dataset`` and ``patient_id``.
+    """
     known = frame["patient_id"].notna() & frame["dataset"].notna()
-    keys = frame["dataset"].astype(str) + _SEPARATOR + frame["patient_id"].astype(str)
-    return codes(keys.where(known, None))
+    ids = frame["patient_id"].astype(str)
+    keys = ids.where(ids.str.match(_OF_ANOTHER_SET), frame["dataset"].astype(str) + "/" + ids)
+    return keys.astype(object).where(known, None)
+
+
+def patient_codes(frame: pd.DataFrame) -> NDArray[np.int64]:
+    """A number for each patient, ``[rows]``; -1 where the manifest does not say."""
+    return codes(patient_keys(frame))
 
 
 def contradicted(frame: pd.DataFrame, pairs: Pairs) -> NDArray[np.bool_]:

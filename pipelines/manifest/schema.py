@@ -39,7 +39,7 @@ SCHEMA: Final = pa.schema(
         pa.field("path", pa.string(), nullable=False),  # POSIX, relative to the data root
         pa.field("dataset", pa.string(), nullable=False),
         pa.field("site", pa.string()),
-        pa.field("patient_id", pa.string()),  # unique within the data set; null = unknown
+        pa.field("patient_id", pa.string()),  # unique within the data set, or <other set>/<its id>; null = unknown
         pa.field("study_id", pa.string()),
         pa.field("split", pa.string()),  # one of SPLITS; null = not assigned
         pa.field("view", pa.string()),  # one of VIEWS

@@ -33,6 +33,7 @@ from pipelines.evaluation.thresholds.operating_point import OperatingPoint
 from pipelines.imaging.control_features import KINDS, ControlKind
 from pipelines.imaging.harmonise import Harmonisation
 from pipelines.inference.registry import log_pyfunc
+from pipelines.manifest import patient_keys
 from pipelines.manifest.copies import write_prints
 from pipelines.statistics.auroc import auroc_delong
 from pipelines.statistics.estimates import Estimate
@@ -261,7 +262,7 @@ def _cohort_facts(films: tuple[Cohort, Dataset], config: TrainConfig) -> dict[st
 
 
 def _patients(rows: pd.DataFrame) -> int:
-    return len(rows[["dataset", "patient_id"]].drop_duplicates())
+    return patient_keys(rows).nunique()
 
 
 def _write_validation(path: Path, trained: Trained, package: ModelPackage, probabilities: NDArray[np.float64]) -> None:

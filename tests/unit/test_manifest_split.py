@@ -17,6 +17,7 @@ from pipelines.manifest import (
     conform,
     guard_splits,
     linked_groups,
+    patient_keys,
     split_manifest,
     union_manifests,
 )
@@ -241,3 +242,20 @@ def test_union_prefixes_paths_and_refuses_clashes() -> None:
         union_manifests([a, b], prefixes=["x"])
     with pytest.raises(ManifestError, match="below the data root"):
         union_manifests([a, b], prefixes=["../x", "y"])
+
+
+def test_a_patient_of_another_set_is_one_patient() -> None:
+    rows = [
+        ("nih_cxr14/a", "nih_cxr14", "13", "train"),
+        ("rsna_pneumonia/b", "rsna_pneumonia", "nih_cxr14/13", "test"),
+        ("rsna_pneumonia/c", "rsna_pneumonia", "13", "test"),
+        ("other/d", "other", "13/2", "test"),
+    ]
+    frame = pd.DataFrame(rows, columns=["image_id", "dataset", "patient_id", "split"]).assign(path=lambda f: f.image_id)
+    frame = conform(frame)
+    assert patient_keys(frame).tolist() == ["nih_cxr14/13", "nih_cxr14/13", "rsna_pneumonia/13", "other/13/2"]
+    assert len(set(linked_groups(frame).tolist())) == 3
+    with pytest.raises(
+        ManifestError, match=r"patients have images in more than one .*nih_cxr14/a.*_pneumonia/b"
+    ):
+        guard_splits(frame)
