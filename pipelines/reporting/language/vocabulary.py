@@ -116,12 +116,6 @@ REPLACED: Final[Mapping[str, tuple[str, ...]]] = {
         "remarkable share of the filed films",
         "unremarkable share of the filed films",
     ),
-    "The system {0} better than picture statistics that see no anatomy.": (
-        "The system is hardly better than picture statistics that see no anatomy.",
-        "The system is not shown to be better than picture statistics that see no anatomy.",
-    ),
-    "is hardly": (),
-    "is not shown to be": (),
     "{0} films come from {1} patients": (),
     "{0}: intervals are from a bootstrap that draws whole patients.": (
         "{0} films come from {1} patients: intervals are from a bootstrap that draws whole patients.",
