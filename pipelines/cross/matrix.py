@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import torch
+
 from pipelines.assessment.assess import Source, assess
 from pipelines.config import TrainConfig
 from pipelines.cross.plan import (
@@ -87,6 +89,7 @@ class CrossMatrix:
         self.cohorts = read_cohorts(config)
         self.systems = systems_of(config, self.cohorts)
         self.cells = cells_of(self.systems, self.cohorts)
+        self._threads = torch.get_num_threads()
         self._uri = tracking_uri(config.tracking.uri, config.out)
         self._trainings = {
             system.name: training_of(config, system, uri=self._uri) for system in self.systems if system.findings
@@ -214,6 +217,8 @@ class CrossMatrix:
         return self.config.out / "cells" / cell.name
 
     def _train(self, config: TrainConfig, report: Report) -> None:
+        # Compiled statistics of an earlier cell may have changed it, and with it the last digits of the weights.
+        torch.set_num_threads(self._threads)
         started = (config.out / CHECKPOINT).is_file()
         result = train(config, resume=started, on_epoch=lambda epoch, epochs, _metrics: report(epoch, epochs))
         self._parent.adopt(result.mlflow_run_id if result else None)
