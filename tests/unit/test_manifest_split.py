@@ -255,7 +255,5 @@ def test_a_patient_of_another_set_is_one_patient() -> None:
     frame = conform(frame)
     assert patient_keys(frame).tolist() == ["nih_cxr14/13", "nih_cxr14/13", "rsna_pneumonia/13", "other/13/2"]
     assert len(set(linked_groups(frame).tolist())) == 3
-    with pytest.raises(
-        ManifestError, match=r"patients have images in more than one .*nih_cxr14/a.*_pneumonia/b"
-    ):
+    with pytest.raises(ManifestError, match=r"patients have images in more than one .*nih_cxr14/a.*_pneumonia/b"):
         guard_splits(frame)
