@@ -183,4 +183,7 @@ def config_digest(config: TrainConfig) -> str:
         del decisive["harmonisation"]
     if config.optimisation.sampling == "films":
         del decisive["optimisation"]["sampling"]
+    for source in decisive["data"]:
+        if source["consensus"] is None:
+            del source["consensus"]
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
