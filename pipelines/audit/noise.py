@@ -5,7 +5,8 @@ have. What is labelled one way and confidently the other way is counted; the cou
 films, estimate the joint distribution of given and true labels.
 
 With two classes, the normalised margin of a film equals its self-confidence: (p - (1 - p) + 1) / 2 = p. So there is one
-ranking within a class, not two.
+ranking. It holds across the classes too: where labels are wrong with one chance whatever the class, the odds that one
+is wrong are that chance's times (1 - p) / p.
 
 Source: Northcutt, Jiang & Chuang, J. Artif. Intell. Res. 70 (2021) 1373. Written here because two classes need few
 lines; the library of these authors, cleanlab, is what the tests compare every number with.
@@ -41,15 +42,13 @@ class Noise:
     """``[given, true]``: estimated shares of all films; sums to 1."""
     self_confidence: Floats
     """``[n]``: probability of the given label."""
-    quality: Floats
-    """``[n]``: self-confidence with the thresholds taken off, so that films of both labels can be ranked together."""
     likely_wrong: Bools
     """``[n]``: confidently of the other class, and more probable so than as labelled."""
 
     @property
     def rank(self) -> Ints:
         """``[n]``: place of each film, 1 is the most doubtful; the earlier row first among equals."""
-        return _places(self.quality)
+        return _places(self.self_confidence)
 
     def rank_within(self, labels: Bools) -> Ints:
         """``[n]``: place of each film among those of its label."""
@@ -82,15 +81,12 @@ def find_noise(labels: Bools, probability: Floats) -> Noise:
     thresholds = _thresholds(given, both, weights)
     confident = _confident_class(both, thresholds)
     counts = _counts(given, confident, weights)
-    known = np.where(np.isfinite(thresholds), thresholds, 0.0)
-    shifted = both - known + known.max()
     self_confidence = both[rows, given]
     return Noise(
         thresholds=thresholds,
         counts=counts,
         joint=_joint(counts, np.bincount(given, minlength=2).astype(float)),
         self_confidence=self_confidence,
-        quality=shifted[rows, given] / shifted.sum(axis=1),
         likely_wrong=(confident == 1 - given) & (both[rows, 1 - given] > self_confidence + _TIE),
     )
 
