@@ -17,7 +17,7 @@ from pipelines.imaging.film_print import SIDE, UNSEEN, decode_cells, encode_cell
 from pipelines.manifest import check_manifest, conform, guard_splits, linked_groups
 from pipelines.manifest.copies import read_prints, write_prints
 from pipelines.manifest.overlap.alignment import align, smooth
-from pipelines.manifest.overlap.descriptors import descriptors
+from pipelines.manifest.overlap.descriptors import WINDOWS, coefficients, descriptors
 from pipelines.manifest.overlap.index import EXACT, candidates
 from pipelines.manifest.overlap.pairs import SAME, find_pairs
 from pipelines.manifest.overlap.turns import BETWEEN, TURNS, relief, turned
@@ -164,9 +164,36 @@ def test_smoothing_is_scipys() -> None:
 
 def test_descriptors_of_a_pure_cosine_have_one_coefficient() -> None:
     wave = np.cos(np.pi * 3 * (np.arange(SIDE) + 0.5) / SIDE)
-    values = descriptors(np.broadcast_to(wave, (1, SIDE, SIDE)).astype(np.float32), (0, 0, 0, 0))[0]
+    maps = np.broadcast_to(wave, (1, SIDE, SIDE)).astype(np.float32)
+    values = descriptors(coefficients(maps), 0)[0, 0]
     assert np.abs(values).argsort()[-1] == 2  # (0, 3): the constant (0, 0) is not kept
     assert np.abs(np.delete(values, 2)).max() < 0.05 * abs(values[2])
+
+
+@pytest.mark.parametrize("turn", range(TURNS))
+def test_descriptors_of_a_turned_film_are_those_of_the_film_turned_first(turn: int) -> None:
+    maps = np.random.default_rng(turn).normal(size=(3, SIDE, SIDE)).astype(np.float32)
+    first = descriptors(coefficients(np.ascontiguousarray(turned(maps, turn))), 0)
+    assert descriptors(coefficients(maps), turn) == pytest.approx(first, abs=1e-5)
+
+
+def test_a_window_is_the_cropped_film() -> None:
+    """Against scipy's cosine transform of the part that is left, drawn anew."""
+    from scipy.fft import dctn
+    from scipy.ndimage import map_coordinates
+
+    film = cv2.GaussianBlur(np.random.default_rng(2).normal(size=(SIDE, SIDE)).astype(np.float32), (0, 0), 1.5)
+    top, bottom, left, right = WINDOWS[6]
+    assert (top, bottom, left, right) == (0.0, 0.06, 0.06, 0.0)
+    places = [
+        (low + (np.arange(64) + 0.5) / 64 * (1 - low - high)) * SIDE - 0.5
+        for low, high in ((top, bottom), (left, right))
+    ]
+    drawn = map_coordinates(film, np.meshgrid(*places, indexing="ij"), order=1, mode="nearest")
+    expected = dctn(drawn, type=2)[:10, :10] / (2 * 64) ** 2
+    rows, columns = np.mgrid[:10, :10]
+    kept = (np.hypot(rows, columns) <= 9.5) & (rows + columns > 0)
+    assert descriptors(coefficients(film[None]), 0)[0, 6] == pytest.approx(expected[kept], abs=1e-5)
 
 
 def test_lists_find_planted_copies_among_many(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,11 +202,15 @@ def test_lists_find_planted_copies_among_many(monkeypatch: pytest.MonkeyPatch) -
     maps /= maps.std()
     maps += 2 * cv2.resize(rng.normal(size=(4, 4)).astype(np.float32), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
     maps[2900:] = maps[:100] + 0.2 * rng.normal(size=(100, SIDE, SIDE))
+    cells = (np.clip(np.rint(maps), -3, 3) + 3).astype(np.uint8)
     assert len(maps) < EXACT
     monkeypatch.setattr("pipelines.manifest.overlap.index.EXACT", 500)
-    found = candidates(maps.astype(np.float32))
-    pairs = {frozenset(pair) for pair in zip(found.asking.tolist(), found.answering.tolist(), strict=True)}
-    assert sum(frozenset((n, 2900 + n)) in pairs for n in range(100)) >= 98
+    groups = np.where(np.arange(3000) < 2900, 0, 1 + np.arange(3000) % 2)
+    for group in (None, groups):
+        found = candidates(cells, group)
+        pairs = {frozenset(pair) for pair in zip(found.asking.tolist(), found.answering.tolist(), strict=True)}
+        assert sum(frozenset((n, 2900 + n)) in pairs for n in range(100)) >= 98
+    assert not (groups[found.asking] == groups[found.answering]).any()
 
 
 def test_the_guard_names_the_pair_and_lists_it(crowd: list[Picture], tmp_path: Path) -> None:

@@ -179,24 +179,33 @@ def blockwise(one, one_seen, other, other_seen, p, block):  # type: ignore[no-un
 
 
 @njit(cache=True, nogil=True)
-def _lay(maps, turn, laid):  # type: ignore[no-untyped-def]
-    """`turns.turned` of one map, into ``laid``."""
-    side = maps.shape[0]
+def _lay(codes, turn, unseen, laid, seen):  # type: ignore[no-untyped-def]
+    """`turns.turned` of one film's `turns.relief`, smoothed, into ``laid``; the cells that count into ``seen``."""
+    side = codes.shape[0]
+    raw = np.empty((side, side), dtype=np.float32)
     for i in range(side):
         for j in range(side):
             row = side - 1 - i if turn & 2 else i
             column = side - 1 - j if turn & 4 else j
-            laid[i, j] = maps[column, row] if turn & 1 else maps[row, column]
+            code = codes[column, row] if turn & 1 else codes[row, column]
+            seen[i, j] = code != unseen
+            raw[i, j] = np.float32(code) - 3 if code != unseen else 0
+    for i in range(side):
+        above, below = max(i - 1, 0), min(i + 1, side - 1)
+        for j in range(side):
+            left, right = max(j - 1, 0), min(j + 1, side - 1)
+            corners = raw[above, left] + raw[above, right] + raw[below, left] + raw[below, right]
+            edges = raw[above, j] + raw[below, j] + raw[i, left] + raw[i, right]
+            laid[i, j] = (corners + 2 * edges + 4 * raw[i, j]) / 16
 
 
 @njit(cache=True, nogil=True, parallel=True)
-def align_pairs(maps, fine, seen, first, second, first_turn, second_turn, starts):  # type: ignore[no-untyped-def]
-    """`align` for many pairs of films, both laid by turns.
+def align_pairs(cells, unseen, first, second, first_turn, second_turn, starts):  # type: ignore[no-untyped-def]
+    """`align` for many pairs of films, smoothed and both laid by turns.
 
     Args:
-        maps: float32 ``[films, side, side]``, aligned.
-        fine: float32 likewise, in which the correlation of the aligned films is taken as well.
-        seen: bool likewise.
+        cells: uint8 ``[films, side, side]``, codes of fingerprints.
+        unseen: the code of cells that do not count.
         first: int64 ``[pairs]``.
         second: likewise.
         first_turn: int8 ``[pairs]`` (see `pipelines.manifest.overlap.turns`).
@@ -204,23 +213,25 @@ def align_pairs(maps, fine, seen, first, second, first_turn, second_turn, starts
         starts: float64 ``[pairs, 4]``.
 
     Returns:
-        ``[pairs, 7]``: correlation, that of the fine maps, share, and the four numbers of the place.
+        ``[pairs, 6]``: correlation, share, and the four numbers of the place.
     """
-    side = maps.shape[1]
-    out = np.empty((len(first), 7))
+    side = cells.shape[1]
+    out = np.empty((len(first), 6))
     for k in prange(len(first)):
         one, one_seen = np.empty((side, side), dtype=np.float32), np.empty((side, side), dtype=np.bool_)
         other, other_seen = np.empty((side, side), dtype=np.float32), np.empty((side, side), dtype=np.bool_)
-        _lay(maps[first[k]], first_turn[k], one)
-        _lay(seen[first[k]], first_turn[k], one_seen)
-        _lay(maps[second[k]], second_turn[k], other)
-        _lay(seen[second[k]], second_turn[k], other_seen)
+        _lay(cells[first[k]], first_turn[k], unseen, one, one_seen)
+        _lay(cells[second[k]], second_turn[k], unseen, other, other_seen)
         top, shared, best = align(one, one_seen, other, other_seen, starts[k])
-        _lay(fine[first[k]], first_turn[k], one)
-        _lay(fine[second[k]], second_turn[k], other)
-        out[k, 0], out[k, 1], out[k, 2] = top, _correlation(one, one_seen, other, other_seen, best)[0], shared
-        out[k, 3:] = best
+        out[k, 0], out[k, 1] = top, shared
+        out[k, 2:] = best
     return out
+
+
+@njit(cache=True, nogil=True)
+def correlation_at(one, one_seen, other, other_seen, place):  # type: ignore[no-untyped-def]
+    """Correlation of two maps laid on each other at a place that `align` found."""
+    return _correlation(one, one_seen, other, other_seen, place)[0]
 
 
 def smooth(maps: NDArray[np.float32]) -> NDArray[np.float32]:

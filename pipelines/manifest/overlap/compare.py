@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.imaging.film_print import SIDE, UNSEEN
-from pipelines.manifest.overlap.alignment import align_pairs, smooth
+from pipelines.manifest.overlap.alignment import align_pairs, correlation_at, smooth
 from pipelines.manifest.overlap.descriptors import WINDOWS
 from pipelines.manifest.overlap.index import Progress, candidates
-from pipelines.manifest.overlap.turns import relief
+from pipelines.manifest.overlap.turns import relief, turned
 
 ALIKE: Final = 0.84
 """Correlation of aligned fingerprints from which two films are looked at on their pixels."""
@@ -55,28 +55,39 @@ def compare(cells: NDArray[np.uint8], group: NDArray[np.int64] | None = None, pr
     Returns:
         Pairs with a correlation of at least `ALIKE`.
     """
-    maps = relief(cells)
-    seen = cells != UNSEEN
-    found = candidates(maps, group, progress)
+    found = candidates(cells, group, progress)
     top, bottom, left, right = np.array(WINDOWS)[found.window].T
     starts = np.stack([top * SIDE, 1 - top - bottom, left * SIDE, 1 - left - right], axis=1)
-    aligned = np.empty((len(starts), 7))
-    soft, fine = smooth(maps), _fine(maps, seen)
+    kept, aligned = [], []
     for start in range(0, len(starts), _CHUNK):
         part = slice(start, start + _CHUNK)
         pairs = found.asking[part], found.answering[part]
-        aligned[part] = align_pairs(soft, fine, seen, *pairs, found.turn[part], found.laid[part], starts[part])
+        tried = align_pairs(cells, UNSEEN, *pairs, found.turn[part], found.laid[part], starts[part])
+        good = np.abs(tried[:, 0]) >= ALIKE
+        kept.append(start + np.flatnonzero(good))
+        aligned.append(tried[good])
+    rows, places = np.concatenate([np.empty(0, np.int64), *kept]), np.concatenate([np.empty((0, 6)), *aligned])
     fits = Fits(
-        found.asking,
-        found.answering,
-        found.turn,
-        found.laid,
-        aligned[:, 0],
-        aligned[:, 1],
-        found.cosine,
-        aligned[:, 3:],
-    ).take(np.abs(aligned[:, 0]) >= ALIKE)
-    return _each_once(fits, len(cells))
+        found.asking[rows],
+        found.answering[rows],
+        found.turn[rows],
+        found.laid[rows],
+        places[:, 0],
+        np.zeros(len(rows)),
+        found.cosine[rows],
+        places[:, 2:],
+    )
+    fits = _each_once(fits, len(cells))
+    fits.fine[:] = [_fine_correlation(cells, fits, number) for number in range(len(fits))]
+    return fits
+
+
+def _fine_correlation(cells: NDArray[np.uint8], fits: Fits, number: int) -> float:
+    laid = []
+    for film, turn in ((fits.first, fits.first_turn), (fits.second, fits.second_turn)):
+        codes = turned(cells[film[number]], int(turn[number]))
+        laid += [_fine(np.ascontiguousarray(codes)), np.ascontiguousarray(codes != UNSEEN)]
+    return float(correlation_at(*laid, fits.place[number]))
 
 
 def _each_once(fits: Fits, films: int) -> Fits:
@@ -86,12 +97,8 @@ def _each_once(fits: Fits, films: int) -> Fits:
     return fits.take(order[np.sort(once)])
 
 
-def _fine(maps: NDArray[np.float32], seen: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Maps without what is broader than `_FINE` cells."""
-    fine = np.empty_like(maps)
-    for number, (cells, weight) in enumerate(zip(maps, seen.astype(np.float32), strict=True)):
-        broad = cv2.GaussianBlur(cells * weight, (0, 0), _FINE) / np.maximum(
-            cv2.GaussianBlur(weight, (0, 0), _FINE), 1e-3
-        )
-        fine[number] = (cells - broad) * weight
-    return smooth(fine)
+def _fine(codes: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """One film without what is broader than `_FINE` cells."""
+    cells, weight = relief(codes), (codes != UNSEEN).astype(np.float32)
+    broad = cv2.GaussianBlur(cells * weight, (0, 0), _FINE) / np.maximum(cv2.GaussianBlur(weight, (0, 0), _FINE), 1e-3)
+    return smooth(((cells - broad) * weight)[None])[0]

@@ -2,30 +2,35 @@
 
 Every film is laid as the average film lies and filed under the nearest of about sqrt(8 n) centres. It then asks, as it
 stands and cropped in every way of `descriptors.WINDOWS`, in each likely turn, the lists of its few nearest centres.
-Lists are matrices, so that asking is multiplication. Up to `EXACT` films are all compared with all.
+A few thousand films ask at a time, so that asking a list is one multiplication of matrices. Up to `EXACT` films are
+all compared with all. Where films are in groups, the largest asks only the others.
 """
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numba import njit, prange
+from numba import get_num_threads, njit
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
-from pipelines.manifest.overlap.descriptors import DIMENSIONS, WINDOWS, descriptors
-from pipelines.manifest.overlap.turns import TURNS, likely_turns, turned
+from pipelines.manifest.overlap.descriptors import DIMENSIONS, WINDOWS, coefficients, descriptors
+from pipelines.manifest.overlap.turns import TURNS, average_film, likely_turns, relief
 
 KEPT: Final = 6
 """Partners remembered for each film."""
 LEAST_COSINE: Final = 0.5
-EXACT: Final = 12_000
+EXACT: Final = 4_000
 _PROBES: Final = 8
-_BLOCK: Final = 4096
+_FILMS: Final = 4096  # that ask at a time
+_BLOCK: Final = 4096  # rows of a multiplication
 _ROUNDS: Final = 6  # of k-means
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
+Cells = NDArray[np.uint8]
 Progress = Callable[[int, int], None]
 
 
@@ -45,134 +50,210 @@ class Candidates:
     cosine: Floats
 
 
-@njit(cache=True, nogil=True, parallel=True)
-def _keep(likeness, rows, members, code, group, cosines, partners, codes):  # type: ignore[no-untyped-def]
-    """Enter the members of a list that are nearer to a row than the farthest partner it has."""
-    for r in prange(len(rows)):
-        film = rows[r]
+@dataclass(frozen=True)
+class _Films:
+    """What is known of all films; small beside their cells."""
+
+    cells: Cells
+    best: NDArray[np.int8]
+    likely: NDArray[np.bool_]
+    sign: NDArray[np.int8]
+    filed: Floats
+    """Unit descriptors as the average film lies, ``[films, DIMENSIONS]``."""
+    centre: Floats
+    spread: Floats
+
+
+@dataclass(frozen=True)
+class _Partners:
+    """The nearest films met so far; each ``[films, KEPT]``."""
+
+    cosines: Floats
+    films: NDArray[np.int32]
+    codes: NDArray[np.int16]
+
+    @classmethod
+    def none(cls, films: int) -> "_Partners":
+        return cls(
+            np.full((films, KEPT), LEAST_COSINE, dtype=np.float32),
+            np.full((films, KEPT), -1, dtype=np.int32),
+            np.zeros((films, KEPT), dtype=np.int16),
+        )
+
+
+@njit(cache=True, nogil=True)
+def _enter(film, other, value, code, cosines, partners, codes):  # type: ignore[no-untyped-def]
+    place = -1
+    for k in range(cosines.shape[1]):
+        if partners[film, k] == other:
+            place = k
+    if place < 0:
+        place = cosines[film].argmin()
+    elif cosines[film, place] >= value:
+        return
+    cosines[film, place], partners[film, place], codes[film, place] = value, other, code
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _keep(likeness, rows, films, ways, members, group, cosines, partners, codes):  # type: ignore[no-untyped-def]
+    """Enter the members of a list that are nearer to a film than the farthest partner it has."""
+    strip = 32
+    for r in range(len(rows)):
+        film, code = films[rows[r]], ways[rows[r]]
         least = cosines[film].min()
-        for m in range(len(members)):
-            value = abs(likeness[r, m])  # a negative that was not known as one
-            if value <= least:
+        for start in range(0, len(members), strip):
+            stop = min(start + strip, len(members))
+            top = np.float32(0)
+            for m in range(start, stop):
+                top = max(top, abs(likeness[r, m]))
+            if top <= least:
                 continue
-            other = members[m]
-            if other == film or (group[film] >= 0 and group[film] == group[other]):
-                continue
-            place = -1
-            for k in range(cosines.shape[1]):
-                if partners[film, k] == other:
-                    place = k
-            if place < 0:
-                place = cosines[film].argmin()
-            elif cosines[film, place] >= value:
-                continue
-            cosines[film, place], partners[film, place], codes[film, place] = value, other, code
-            least = cosines[film].min()
+            for m in range(start, stop):
+                other, value = members[m], abs(likeness[r, m])  # a negative that was not known as one
+                if value <= least or other == film or (group[film] >= 0 and group[film] == group[other]):
+                    continue
+                _enter(film, other, value, code, cosines, partners, codes)
+                least = cosines[film].min()
 
 
-def candidates(maps: Floats, group: Ints | None = None, progress: Progress | None = None) -> Candidates:
+@njit(cache=True, nogil=True)
+def _largest(likeness, found):  # type: ignore[no-untyped-def]
+    """Columns of the largest values of each row, in no order, into ``found``."""
+    count = found.shape[1]
+    tops = np.empty(count, dtype=np.float32)
+    for r in range(likeness.shape[0]):
+        for k in range(count):
+            tops[k], found[r, k] = likeness[r, k], k
+        lowest = tops.argmin()
+        for c in range(count, likeness.shape[1]):
+            if likeness[r, c] > tops[lowest]:
+                tops[lowest], found[r, lowest] = likeness[r, c], c
+                lowest = tops.argmin()
+
+
+def candidates(cells: Cells, group: Ints | None = None, progress: Progress | None = None) -> Candidates:
     """The nearest films of every film.
 
     Args:
-        maps: from `turns.relief`, ``[films, side, side]``.
+        cells: codes of fingerprints, ``[films, side, side]``.
         group: films of one group (0 or more) are not compared with each other; None: all are.
-        progress: called with (ways asked, ways in all).
+        progress: called with (films that asked, films in all).
     """
-    films = len(maps)
-    best, likely, sign = likely_turns(maps)
-    index, centre, spread = _filed(maps, best, sign)
-    lists = _Lists(index)
-    apart = np.full(films, -1, dtype=np.int64) if group is None else group
-    cosines = np.full((films, KEPT), LEAST_COSINE, dtype=np.float32)
-    partners = np.full((films, KEPT), -1, dtype=np.int32)
-    codes = np.zeros((films, KEPT), dtype=np.int16)
-    for turn in range(TURNS):
-        asking = np.flatnonzero(likely[:, turn])
-        for number, window in enumerate(WINDOWS):
-            if progress is not None:
-                progress(turn * len(WINDOWS) + number, TURNS * len(WINDOWS))
-            code = turn * len(WINDOWS) + number
-            for start in range(0, len(asking), 16 * _BLOCK):
-                rows = asking[start : start + 16 * _BLOCK]
-                laid = np.ascontiguousarray(turned(maps[rows], turn)) * sign[rows, turn, None, None].astype(np.float32)
-                asked = _unit((descriptors(laid, window) - centre) / spread)
-                for near, members in lists.near(asked):
-                    likeness = asked[near] @ index[members].T
-                    _keep(likeness, rows[near], members, code, apart, cosines, partners, codes)
-    if progress is not None:
-        progress(TURNS * len(WINDOWS), TURNS * len(WINDOWS))
-    asking, slot = np.nonzero(partners >= 0)
-    answering, ways = partners[asking, slot].astype(np.int64), codes[asking, slot]
+    films = _filed(cells)
+    apart = np.full(len(cells), -1, dtype=np.int64) if group is None else group
+    partners = _Partners.none(len(cells))
+    every = np.arange(len(cells))
+    largest = np.bincount(apart[apart >= 0]).argmax() if (apart >= 0).any() else -1
+    own = apart == largest if largest >= 0 else np.zeros(len(cells), dtype=bool)
+    done = 0
+    with threadpool_limits(1), ThreadPoolExecutor(get_num_threads()) as pool:  # each thread asks for its own films
+        for asking, answering in ((every[~own], every), (every[own], every[~own])):
+            if not len(asking) or not len(answering):
+                continue
+            lists = _Lists(films.filed, answering)
+            parts = [asking[start : start + _FILMS] for start in range(0, len(asking), _FILMS)]
+            for count in pool.map(lambda part, lists=lists: _ask(films, part, lists, apart, partners), parts):
+                done += count
+                if progress is not None:
+                    progress(done, len(cells))
+    asking, slot = np.nonzero(partners.films >= 0)
+    answering, ways = partners.films[asking, slot].astype(np.int64), partners.codes[asking, slot]
     return Candidates(
         asking,
         answering,
         (ways // len(WINDOWS)).astype(np.int8),
         (ways % len(WINDOWS)).astype(np.int8),
-        best[answering],
-        cosines[asking, slot],
+        films.best[answering],
+        partners.cosines[asking, slot],
     )
 
 
-def _unit(vectors: Floats) -> Floats:
-    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6), dtype=np.float32)
-
-
-def _filed(maps: Floats, best: NDArray[np.int8], sign: NDArray[np.int8]) -> tuple[Floats, Floats, Floats]:
-    """Descriptors of all films as the average film lies, about their mean and in their spread; mean and spread."""
-    filed = np.empty((len(maps), DIMENSIONS), dtype=np.float32)
+def _ask(films: _Films, part: Ints, lists: "_Lists", apart: Ints, partners: _Partners) -> int:
+    """Let some films ask in all windows and likely turns; return how many they are."""
+    found = coefficients(relief(films.cells[part]))
+    asked, asking, ways = [], [], []
     for turn in range(TURNS):
-        rows = np.flatnonzero(best == turn)
-        for start in range(0, len(rows), 16 * _BLOCK):
-            part = rows[start : start + 16 * _BLOCK]
-            laid = np.ascontiguousarray(turned(maps[part], turn)) * sign[part, turn, None, None]
-            filed[part] = descriptors(laid.astype(np.float32), WINDOWS[0])
-    few = len(maps) < 50  # too few to know what films have in common
+        rows = np.flatnonzero(films.likely[part, turn])
+        if len(rows):
+            laid = descriptors(found[rows], turn) * films.sign[part[rows], turn, None, None].astype(np.float32)
+            asked.append(_unit((laid - films.centre) / films.spread).reshape(-1, DIMENSIONS))
+            asking.append(np.repeat(part[rows], len(WINDOWS)))
+            ways.append(np.tile(np.arange(len(WINDOWS), dtype=np.int16) + turn * len(WINDOWS), len(rows)))
+    vectors, askers, codes = np.concatenate(asked), np.concatenate(asking), np.concatenate(ways)
+    for near, members, there in lists.near(vectors):
+        likeness = vectors[near] @ there.T
+        _keep(likeness, near, askers, codes, members, apart, partners.cosines, partners.films, partners.codes)
+    return len(part)
+
+
+def _unit(vectors: Floats) -> Floats:
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-6), dtype=np.float32)
+
+
+def _filed(cells: Cells) -> _Films:
+    """Turns of all films, and their descriptors as the average film lies, about their mean and in their spread."""
+    parts = [slice(start, start + _FILMS) for start in range(0, len(cells), _FILMS)]
+    average = average_film(cells[part] for part in parts)
+    best = np.empty(len(cells), dtype=np.int8)
+    likely = np.empty((len(cells), TURNS), dtype=bool)
+    sign = np.empty((len(cells), TURNS), dtype=np.int8)
+    filed = np.empty((len(cells), DIMENSIONS), dtype=np.float32)
+    for part in parts:
+        maps = relief(cells[part])
+        best[part], likely[part], sign[part] = likely_turns(maps, average)
+        found = coefficients(maps)
+        for turn in range(TURNS):
+            rows = np.flatnonzero(best[part] == turn)
+            if len(rows):
+                there = rows + part.start
+                filed[there] = descriptors(found[rows], turn)[:, 0] * sign[there, turn, None]
+    few = len(cells) < 50  # too few to know what films have in common
     centre = np.zeros(DIMENSIONS, dtype=np.float32) if few else filed.mean(axis=0)
-    spread = np.maximum(np.sqrt(((filed - centre) ** 2).mean(axis=0)), 1e-4).astype(np.float32)
-    return _unit((filed - centre) / spread), centre, spread
+    filed -= centre
+    spread = np.maximum(np.sqrt(np.einsum("nd,nd->d", filed, filed) / len(filed)), 1e-4).astype(np.float32)
+    filed /= spread
+    filed /= np.maximum(np.linalg.norm(filed, axis=1, keepdims=True), 1e-6)
+    return _Films(cells, best, likely, sign, filed, centre, spread)
 
 
 class _Lists:
     """Films filed under the centre that is nearest to them."""
 
-    def __init__(self, index: Floats) -> None:
-        films = len(index)
-        self.every = np.arange(films)
-        self.centres = index[:0]
-        if films > EXACT:
-            self.centres = _centres(index, int(np.sqrt(_PROBES * films)))
+    def __init__(self, filed: Floats, answering: Ints) -> None:
+        self.centres = filed[:0]
+        self.members = answering
+        if len(answering) > EXACT:
+            index = filed[answering]
+            self.centres = _centres(index, int(np.sqrt(_PROBES * len(index))))
             order, self.bounds = _grouped(_nearest(index, self.centres, 1)[:, 0], len(self.centres))
-            self.order = order
+            self.members = answering[order]
+        self.filed = filed[self.members]
 
-    def near(self, asked: Floats) -> Iterator[tuple[Ints, Ints]]:
-        """Rows of ``asked`` and the films that each of them is to be compared with."""
+    def near(self, asked: Floats) -> Iterator[tuple[Ints, Ints, Floats]]:
+        """Rows of ``asked``, the films that each of them is to be compared with, and those films' descriptors."""
         if not len(self.centres):
             for start in range(0, len(asked), _BLOCK):
-                yield np.arange(start, min(start + _BLOCK, len(asked))), self.every
+                yield np.arange(start, min(start + _BLOCK, len(asked))), self.members, self.filed
             return
-        probes = _nearest(asked, self.centres, _PROBES)
-        order, bounds = _grouped(probes.ravel(), len(self.centres))
+        order, bounds = _grouped(_nearest(asked, self.centres, _PROBES).ravel(), len(self.centres))
         rows = order // _PROBES
         for number in range(len(self.centres)):
             near = rows[bounds[number] : bounds[number + 1]]
-            members = self.order[self.bounds[number] : self.bounds[number + 1]]
-            if len(near) and len(members):
-                yield near, members
+            part = slice(self.bounds[number], self.bounds[number + 1])
+            if len(near) and part.stop > part.start:
+                yield near, self.members[part], self.filed[part]
 
 
-def _grouped(numbers: Ints, count: int) -> tuple[Ints, Ints]:
+def _grouped(numbers: NDArray[np.integer], count: int) -> tuple[Ints, Ints]:
     """Positions in order of their number, and where each number begins."""
-    return np.argsort(numbers, kind="stable"), np.searchsorted(np.sort(numbers), np.arange(count + 1))
+    order = np.argsort(numbers, kind="stable")
+    return order, np.concatenate([[0], np.cumsum(np.bincount(numbers, minlength=count))])
 
 
-def _nearest(vectors: Floats, centres: Floats, count: int) -> Ints:
-    found = np.empty((len(vectors), count), dtype=np.int64)
+def _nearest(vectors: Floats, centres: Floats, count: int) -> NDArray[np.int16]:
+    found = np.empty((len(vectors), min(count, len(centres))), dtype=np.int16)  # radix sort: fewer than 2^15 centres
     for start in range(0, len(vectors), _BLOCK):
-        likeness = vectors[start : start + _BLOCK] @ centres.T
-        if count == 1:
-            found[start : start + _BLOCK, 0] = likeness.argmax(axis=1)
-        else:
-            found[start : start + _BLOCK] = np.argpartition(likeness, -count, axis=1)[:, -count:]
+        _largest(vectors[start : start + _BLOCK] @ centres.T, found[start : start + _BLOCK])
     return found
 
 

@@ -1,5 +1,6 @@
 """The eight ways to lay a picture on a square, and which of them a film would have lain in among its fellows."""
 
+from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
@@ -29,21 +30,38 @@ def turned(maps: NDArray[np.generic], turn: int) -> NDArray[np.generic]:
     return maps[..., ::-1] if turn & 4 else maps
 
 
-def likely_turns(maps: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.bool_], NDArray[np.int8]]:
+def _coarse(maps: NDArray[np.float32]) -> NDArray[np.float32]:
+    side = maps.shape[-1] // _COARSE
+    coarse = maps.reshape(len(maps), _COARSE, side, _COARSE, side).mean(axis=(2, 4))
+    return np.asarray(coarse / np.maximum(np.linalg.norm(coarse, axis=(1, 2), keepdims=True), 1e-6), dtype=np.float32)
+
+
+def average_film(parts: Iterable[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """The mean of all films, coarse and of length 1, ``[7, 7]``.
+
+    Args:
+        parts: codes of fingerprints, ``[films, side, side]`` each.
+    """
+    average = np.zeros((_COARSE, _COARSE))
+    for cells in parts:
+        average += _coarse(relief(cells)).sum(axis=0)
+    return np.asarray(average / max(float(np.linalg.norm(average)), 1e-6), dtype=np.float32)
+
+
+def likely_turns(
+    maps: NDArray[np.float32], average: NDArray[np.float32]
+) -> tuple[NDArray[np.int8], NDArray[np.bool_], NDArray[np.int8]]:
     """How each film lies best on the average of all, positive or negative.
 
     Args:
         maps: from `relief`.
+        average: from `average_film`.
 
     Returns:
         The best turn ``[films]``; which turns are about as good, ``[films, 8]``; and whether each turn is of
         the film (1) or of its negative (-1), ``[films, 8]``.
     """
-    side = maps.shape[-1] // _COARSE
-    coarse = maps.reshape(len(maps), _COARSE, side, _COARSE, side).mean(axis=(2, 4))
-    coarse /= np.maximum(np.linalg.norm(coarse, axis=(1, 2), keepdims=True), 1e-6)
-    average = coarse.mean(axis=0)
-    average /= max(float(np.linalg.norm(average)), 1e-6)
+    coarse = _coarse(maps)
     likeness = np.stack([(turned(coarse, turn) * average).sum(axis=(1, 2)) for turn in range(TURNS)], axis=1)
     size = np.abs(likeness)
     best = size.argmax(axis=1)
