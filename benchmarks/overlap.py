@@ -12,7 +12,8 @@ import itertools
 import resource
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -23,10 +24,10 @@ from numpy.typing import NDArray
 from scipy.stats import beta
 
 from pipelines.imaging import read_radiograph
-from pipelines.imaging.film_print import SIDE, fingerprint
-from pipelines.manifest import conform
+from pipelines.imaging.film_print import SIDE, decode_cells, fingerprint
 from pipelines.manifest.overlap.compare import compare
-from pipelines.manifest.overlap.pairs import SAME, find_pairs
+from pipelines.manifest.overlap.confirm import READ_SIDE, Level, correlate, levels
+from pipelines.manifest.overlap.pairs import CERTAIN_FINE, CONFIRMED
 
 Grey = NDArray[np.uint8]
 Change = Callable[[Grey, np.random.Generator], Grey]
@@ -149,27 +150,93 @@ def main() -> None:
         print(f"  from {few:,} to {many:,} films: exponent {np.log(after / before) / np.log(many / few):.2f}")
 
 
+@dataclass(frozen=True)
+class Films:
+    """Fingerprints of films and what their pixels are compared by."""
+
+    cells: NDArray[np.uint8]
+    levels: list[tuple[Level, ...]]
+
+    @classmethod
+    def read(cls, paths: Sequence[Path]) -> "Films":
+        prints, finer = [], []
+        for path in paths:
+            prints.append(fingerprint(read_radiograph(path).pixels))
+            finer.append(levels(read_radiograph(path, max_side=READ_SIDE).pixels))
+        return cls(decode_cells(prints), finer)
+
+    def __add__(self, more: "Films") -> "Films":
+        return Films(np.concatenate([self.cells, more.cells]), self.levels + more.levels)
+
+    def correlations(self, apart: int | None = None) -> pd.DataFrame:
+        """Pairs whose fingerprints fit: ``a`` < ``b``, ``fine`` and ``pixels``; with ``apart``, films before and after."""
+        group = None if apart is None else (np.arange(len(self.cells)) >= apart).astype(np.int64)
+        fits = compare(self.cells, group)
+        rows = []
+        for k, (one, other) in enumerate(zip(fits.first.tolist(), fits.second.tolist(), strict=True)):
+            turns = int(fits.first_turn[k]), int(fits.second_turn[k])
+            pixels = abs(correlate(self.levels[one], self.levels[other], turns, fits.place[k])[0])
+            rows.append((min(one, other), max(one, other), abs(float(fits.fine[k])), pixels))
+        return pd.DataFrame(rows, columns=["a", "b", "fine", "pixels"])
+
+
 def measure(paths: list[Path], sample: int, changes: list[str]) -> None:
-    """Recall for each change; all pairs called the same picture that are not known copies."""
-    rng = np.random.default_rng(SEED)
-    chosen = sorted(rng.choice(len(paths), min(sample, len(paths)), replace=False).tolist())
-    prints = [fingerprint(read_radiograph(path).pixels) for path in paths]
+    """Recall for each change and what other pairs reach; a threshold chosen on half of the films, kept for the other."""
+    films = Films.read(paths)
+    others = films.correlations()
+    chosen = np.sort(np.random.default_rng(SEED).choice(len(paths), min(sample, len(paths)), replace=False))
     print(f"{len(paths):,} films, {len(chosen)} of them changed; recall with a 95 % interval (Clopper-Pearson)")
-    print(f"{'change':<26}{'with pixels':>24}{'fingerprints alone':>24}{'other pairs':>13}")
+    print(f"{'change':<26}{'fits':>7}{'with pixels':>22}{'fingerprints alone':>22}{'least':>7}")
+    tables = []
     for name in changes:
         with tempfile.TemporaryDirectory() as folder:
-            files = list(copies(paths, chosen, CHANGES[name], Path(folder)))
-            known = prints + [fingerprint(read_radiograph(path).pixels) for path in files]
-            every = paths + files
-            table = pd.DataFrame({"image_id": [f"x/{n}" for n in range(len(every))], "dataset": "x"})
-            frame = conform(table.assign(path=[f"{n}.png" for n in range(len(every))], fingerprint=known))
-            split = ["films"] * len(paths) + ["copies"] * len(files)
-            confirmed = found(find_pairs(frame, apart=split, locate=every.__getitem__), chosen, len(paths))
-            alone = found(find_pairs(frame, apart=split), chosen, len(paths))
+            changed = Films.read(list(copies(paths, chosen.tolist(), CHANGES[name], Path(folder))))
+        found = (films + changed).correlations(len(paths))
+        source = chosen[found["b"] - len(paths)]
+        true = found[found["a"] == source].set_index("a").reindex(chosen).fillna(0.0)
+        tables.append(true.assign(change=name))
         print(
-            f"{name:<26}{share(confirmed[0], len(chosen)):>24}{share(alone[0], len(chosen)):>24}{confirmed[1]:>13}",
+            f"{name:<26}{int((true['pixels'] > 0).sum()):>7}{share(int((true['pixels'] >= CONFIRMED).sum()), len(true)):>22}"
+            f"{share(int((true['fine'] >= CERTAIN_FINE).sum()), len(true)):>22}{true['pixels'].min():>7.3f}",
             flush=True,
         )
+    copied = pd.concat(tables).reset_index(names="film")
+    overall = int((copied["pixels"] >= CONFIRMED).sum())
+    print(f"{'all':<26}{int((copied['pixels'] > 0).sum()):>7}{share(overall, len(copied)):>22}")
+    _held_out(copied, others)
+    _false_pairs(others, paths)
+
+
+def _held_out(copied: pd.DataFrame, others: pd.DataFrame) -> None:
+    """A threshold from films of even number; recall and false pairs of the rest by it."""
+    even = others[(others["a"] % 2 == 0) & (others["b"] % 2 == 0) & (others["pixels"] < CONFIRMED)]
+    odd = others[(others["a"] % 2 == 1) & (others["b"] % 2 == 1)]
+    learned, rest = copied[copied["film"] % 2 == 0], copied[copied["film"] % 2 == 1]
+    low = np.quantile(learned.loc[learned["pixels"] > 0, "pixels"], 0.005)
+    threshold = (even["pixels"].max() + low) / 2
+    hits = int((rest["pixels"] >= threshold).sum())
+    print(
+        f"threshold from films of even number: {threshold:.3f} (highest other pair {even['pixels'].max():.3f}, 0.5 % of "
+        f"the copies below {low:.3f}); films of odd number: recall {share(hits, len(rest))}, pairs above it "
+        f"{int((odd['pixels'] >= threshold).sum())}, of which above {CONFIRMED}: {int((odd['pixels'] >= CONFIRMED).sum())}"
+    )
+
+
+def _false_pairs(others: pd.DataFrame, paths: list[Path]) -> None:
+    """Pairs called the same picture, to be looked at; and how the others' tail goes on."""
+    pairs = len(paths) * (len(paths) - 1) // 2
+    for row in others[others["pixels"] >= CONFIRMED - 0.1].sort_values("pixels", ascending=False).itertuples():
+        print(f"  {row.pixels:.3f} {row.fine:.3f} {paths[int(row.a)].stem} and {paths[int(row.b)].stem}")
+    below = np.sort(others.loc[others["pixels"] < CONFIRMED, "pixels"].to_numpy())[-101:]
+    start, tail = below[0], below[1:]
+    mean = float((tail - start).mean())  # of an exponential tail
+    expected = len(tail) * np.exp(-(CONFIRMED - start) / mean)
+    grown = (10_000 * 9_999 / 2) / pairs
+    print(
+        f"{pairs:,} pairs of films: {len(others):,} fit, {int((others['pixels'] >= CONFIRMED).sum())} are called the same "
+        f"picture. If none of these is false: at most {3.0 * grown:.0f} among the pairs of 10,000 films (95 %, Poisson); "
+        f"by an exponential tail above {start:.3f} (mean {mean:.4f}) {expected:.2g} here, {expected * grown:.2g} there"
+    )
 
 
 def copies(paths: list[Path], chosen: list[int], change: Change, folder: Path) -> Iterator[Path]:
@@ -179,13 +246,6 @@ def copies(paths: list[Path], chosen: list[int], change: Change, folder: Path) -
         changed = change(film, np.random.default_rng([SEED, number]))
         cv2.imwrite(str(folder / f"{number}.png"), np.ascontiguousarray(changed))
         yield folder / f"{number}.png"
-
-
-def found(pairs: pd.DataFrame, chosen: list[int], films: int) -> tuple[int, int]:
-    """How many copies were found, and how many other pairs were called the same picture."""
-    sure = pairs[pairs["verdict"].isin(SAME)]
-    hits = {int(b) - films for a, b in zip(sure["row_a"], sure["row_b"], strict=True) if chosen[int(b) - films] == a}
-    return len(hits), len(sure) - len(hits)
 
 
 def share(hits: int, n: int) -> str:

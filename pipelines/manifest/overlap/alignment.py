@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 STEPS: Final = 10
 LEAST_SHARED: Final = 0.5
 """Share of all cells that must be seen in both films; a match of less says nothing."""
-HOPELESS: Final = 0.75
-"""A correlation that cannot become one of the same picture's, after a few steps."""
-_FIRST_LOOK: Final = 3
+HOPELESS: Final = 0.82
+"""After two steps, a correlation that will not become 0.84: of 2,783 pairs of real films and changed copies that became
+it, 999 in 1,000 had 0.853 by then; of the other candidates half had less than 0.836."""
+_FIRST_LOOK: Final = 2
 _UNKNOWNS: Final = 6
 
 
@@ -88,7 +89,7 @@ def _step(one, one_seen, other, other_seen, p, matrix, vector, row):  # type: ig
         y = p[0] + p[1] * i
         if y < 0 or y > side - 1:
             continue
-        for j in range(side):
+        for j in range(i % 2, side, 2):  # every other cell: maps are smooth, and six numbers are to be found
             x = p[2] + p[3] * j
             if x < 0 or x > side - 1 or not other_seen[i, j] or not one_seen[int(y + 0.5), int(x + 0.5)]:
                 continue

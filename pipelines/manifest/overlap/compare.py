@@ -1,7 +1,7 @@
 """Films whose fingerprints fit on each other: candidates, aligned."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -83,11 +83,9 @@ def compare(cells: NDArray[np.uint8], group: NDArray[np.int64] | None = None, pr
 
 
 def _fine_correlation(cells: NDArray[np.uint8], fits: Fits, number: int) -> float:
-    laid = []
-    for film, turn in ((fits.first, fits.first_turn), (fits.second, fits.second_turn)):
-        codes = turned(cells[film[number]], int(turn[number]))
-        laid += [_fine(np.ascontiguousarray(codes)), np.ascontiguousarray(codes != UNSEEN)]
-    return float(correlation_at(*laid, fits.place[number]))
+    one = np.ascontiguousarray(turned(cells[fits.first[number]], int(fits.first_turn[number])))
+    other = np.ascontiguousarray(turned(cells[fits.second[number]], int(fits.second_turn[number])))
+    return float(correlation_at(_fine(one), one != UNSEEN, _fine(other), other != UNSEEN, fits.place[number]))
 
 
 def _each_once(fits: Fits, films: int) -> Fits:
@@ -97,8 +95,8 @@ def _each_once(fits: Fits, films: int) -> Fits:
     return fits.take(order[np.sort(once)])
 
 
-def _fine(codes: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _fine(codes: NDArray[Any]) -> NDArray[np.float32]:
     """One film without what is broader than `_FINE` cells."""
     cells, weight = relief(codes), (codes != UNSEEN).astype(np.float32)
     broad = cv2.GaussianBlur(cells * weight, (0, 0), _FINE) / np.maximum(cv2.GaussianBlur(weight, (0, 0), _FINE), 1e-3)
-    return smooth(((cells - broad) * weight)[None])[0]
+    return np.asarray(smooth(((cells - broad) * weight)[None])[0], dtype=np.float32)

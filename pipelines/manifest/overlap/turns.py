@@ -62,7 +62,10 @@ def likely_turns(
         the film (1) or of its negative (-1), ``[films, 8]``.
     """
     coarse = _coarse(maps)
-    likeness = np.stack([(turned(coarse, turn) * average).sum(axis=(1, 2)) for turn in range(TURNS)], axis=1)
+    likeness = np.stack(
+        [np.einsum("nij,ij->n", np.asarray(turned(coarse, turn), dtype=np.float32), average) for turn in range(TURNS)],
+        axis=1,
+    )
     size = np.abs(likeness)
     best = size.argmax(axis=1)
     top = size[np.arange(len(maps)), best]
