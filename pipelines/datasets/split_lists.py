@@ -31,6 +31,7 @@ from pipelines.datasets.native import read_table
 from pipelines.errors import DatasetError
 from pipelines.findings import FINDINGS
 from pipelines.manifest import conform, guard_splits, linked_groups
+from pipelines.manifest.identity import patient_keys
 from pipelines.manifest.leakage import warn_without_hashes
 from pipelines.manifest.schema import SPLITS
 from pipelines.system import replacing
@@ -144,11 +145,13 @@ def films_of(frame: pd.DataFrame, *, by: str, keep_test: bool) -> list[Film]:
 
     Raises:
         ManifestError: not a manifest.
-        DatasetError: no such finding, or a group with films inside and outside the test part that is kept.
+        DatasetError: no such finding, one known of no film, or a group on both sides of the test part that is kept.
     """
     if by not in FINDINGS:
         raise DatasetError(f"finding {by!r} is none of {', '.join(FINDINGS)}")
     canonical = conform(frame)
+    if canonical[by].isna().all():
+        raise DatasetError(f"finding {by!r} is known of no film here: folds cannot be balanced over it")
     warn_without_hashes(canonical)
     linked = pd.Series(linked_groups(canonical), index=canonical.index)
     strongest = canonical[by].groupby(linked).transform("max").to_numpy()
@@ -159,13 +162,17 @@ def films_of(frame: pd.DataFrame, *, by: str, keep_test: bool) -> list[Film]:
 
 
 def _group_names(frame: pd.DataFrame, linked: "pd.Series[int]") -> list[str]:
-    """The patient where a group is one patient, the smallest image id where it is more, "" for a film alone."""
+    """The patient where a group is one patient, the smallest image id where it is more, "" for a film alone.
+
+    Over several data sets the patient's name has the data set in front: both may have a patient 1.
+    """
+    names = frame["patient_id"] if frame["dataset"].nunique() == 1 else patient_keys(frame)
     by_group = frame["image_id"].groupby(linked)
     first, size = by_group.transform("min").tolist(), by_group.transform("size").tolist()
-    patients = frame["patient_id"].groupby(linked).transform("nunique", dropna=False).tolist()
+    patients = names.groupby(linked).transform("nunique", dropna=False).tolist()
     return [
         patient if isinstance(patient, str) and count == 1 else smallest if films > 1 else ""
-        for patient, count, smallest, films in zip(frame["patient_id"], patients, first, size, strict=True)
+        for patient, count, smallest, films in zip(names, patients, first, size, strict=True)
     ]
 
 

@@ -211,11 +211,25 @@ def test_films_of_a_manifest_are_grouped_by_patient_and_by_picture() -> None:
     rows = films_of(frame, by="tb", keep_test=False)
     assert [film.group for film in rows[:6]] == ["mine/00"] * 4 + ["p2", "p2"]  # p0 and p1 share a picture
     assert [film.stratum for film in rows[:8]] == ["tb"] * 6 + ["no tb"] * 2  # one positive film is enough
-    alone = films_of(manifest(patient_id=None), by="nodule", keep_test=False)
+    alone = films_of(manifest(patient_id=None, nodule=[1.0] + [None] * 11), by="nodule", keep_test=False)
     assert {film.group for film in alone} == {""}
-    assert {film.stratum for film in alone} == {"unknown"}
+    assert [film.stratum for film in alone] == ["nodule"] + ["unknown"] * 11
+    with pytest.raises(DatasetError, match="finding 'nodule' is known of no film here"):
+        films_of(frame, by="nodule", keep_test=False)
     with pytest.raises(DatasetError, match="finding 'mass' is none of tb, nodule"):
         films_of(frame, by="mass", keep_test=False)
+
+
+def test_patients_of_two_data_sets_with_one_name_are_two_patients() -> None:
+    both = pd.concat([manifest(tb=1.0), manifest(dataset="theirs", tb=0.0)], ignore_index=True)
+    rows = films_of(both, by="tb", keep_test=False)
+    assert len({film.group for film in rows}) == 12
+    assert {(film.group, film.stratum) for film in rows if film.group.endswith("/p0")} == {
+        ("mine/p0", "tb"),
+        ("theirs/p0", "no tb"),
+    }
+    dealt = fold_list(rows, folds=2, seed=1)
+    assert Counter(film.part for film in dealt.films) == {"0": 12, "1": 12}
 
 
 def test_a_fold_is_applied_with_and_without_a_test_part() -> None:
