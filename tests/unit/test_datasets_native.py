@@ -141,3 +141,14 @@ def test_an_unknown_data_set_or_option_is_one_sentence() -> None:
     with pytest.raises(DatasetError, match="'consensus' is 'most', expected one of majority, any, all, mean"):
         get_adapter("vindr_cxr").resolve({"consensus": "most"})
     assert get_adapter("vindr_cxr").resolve({}) == {"consensus": "majority"}
+
+
+def test_signs_inside_a_cell_do_not_end_its_row(tmp_path: Path) -> None:
+    table = tmp_path / "labels.csv"
+    table.write_bytes('id,said\r\n1,"two\nlines"\r\n2,an\u2028other \u0085 one\r\n'.encode())
+    assert read_table(table, ("id", "said")) == [
+        {"id": "1", "said": "two\nlines"},
+        {"id": "2", "said": "an\u2028other \u0085 one"},
+    ]
+    table.write_bytes("id,said\n1,caf\xe9 \x85\n".encode("latin-1"))
+    assert read_table(table, ("id",)) == [{"id": "1", "said": "caf\xe9 \x85"}]
