@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 Report = Callable[[str, int, int | None], None]
 
+_WHY_NOT: Final = {
+    "local": "it is made or owned by you",
+    "open": "it is open, but behind a page that only a person can use",
+}
 _PLAIN_STEP: Final = 0.1
 """Share of a file between two lines where there is no terminal."""
 
@@ -129,7 +133,8 @@ def _say_plan(plan: "Plan", downloader: "Downloader") -> None:
 
     needed = prepare(plan, downloader)
     sizes = readable(needed.download) + (f" and {needed.unsized} of unknown size" if needed.unsized else "")
-    space = f"{readable(needed.disk)} of disk at most, {readable(free_bytes(downloader.root))} are free"
+    bound = "at least" if needed.unsized else "at most"
+    space = f"{readable(needed.disk)} of disk {bound}, {readable(free_bytes(downloader.root))} are free"
     note(f"{plan.adapter.name}: {len(plan.pending(downloader))} files to fetch, {sizes}; {space}")
 
 
@@ -143,7 +148,7 @@ def _explain(adapter: "Adapter", to: Path | None) -> None:
     for label, text in terms(adapter).items():
         say(f"{label}: {text}")
     _show_steps(adapter, to)
-    why = "it is made or owned by you" if adapter.access == "local" else f"its access is {adapter.access}"
+    why = _WHY_NOT.get(adapter.access, f"its access is {adapter.access}")
     note(f"cxr fetch cannot get {adapter.name}: {why}, and nothing was fetched")
     raise typer.Exit(2)
 

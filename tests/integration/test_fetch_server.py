@@ -450,14 +450,22 @@ def test_what_was_unpacked_and_is_gone_is_fetched_again(small: Adapter, server: 
 def test_a_set_that_wants_a_person(cxr: Run, small: Adapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     person = replace(small, downloads=(), access="credentialed", steps=("Sign the agreement.", "Log in."))
     monkeypatch.setattr(registry, "ADAPTERS", dict(ADAPTERS) | {"small": person})
-    code, out, _ = cxr("fetch", "small", "--to", tmp_path / "r")
+    code, out, err = cxr("fetch", "small", "--to", tmp_path / "r")
     assert code == 2, "a script that goes on would find nothing"
+    assert "its access is credentialed" in err
     assert "  1. Sign the agreement.\n  2. Log in.\n" in out
     assert f"cxr fetch small --check {tmp_path / 'r'}" in out
     for name, content in (FILMS | {"labels.csv": LABELS}).items():
         (tmp_path / "r" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "r" / name).write_bytes(content)
     assert cxr("fetch", "small", "--to", tmp_path / "r")[0] == 0, "it is there, however it came"
+
+
+def test_an_open_set_behind_a_page_says_why(cxr: Run, small: Adapter, monkeypatch: pytest.MonkeyPatch) -> None:
+    by_hand = replace(small, downloads=(), access="open", steps=("Open the page.",))
+    monkeypatch.setattr(registry, "ADAPTERS", dict(ADAPTERS) | {"small": by_hand})
+    code, _, err = cxr("fetch", "small")
+    assert (code, "it is open, but behind a page that only a person can use" in err) == (2, True)
 
 
 def test_a_folder_of_another_set(small: Adapter, tmp_path: Path) -> None:
