@@ -55,6 +55,7 @@ def shortcut(
     """Fit three controls that see no lungs on training films, and say how well they do on test films.
 
     No model is needed. What is read of the films is kept in OUT, so an interrupted run goes on where it stopped.
+    Exit code 1: some films could not be read.
 
     Example: `cxr shortcut qatar.parquet --out shortcut`; across cohorts: `cxr shortcut qatar.parquet --test
     shenzhen.parquet --test-split all --out shortcut`
@@ -72,6 +73,8 @@ def shortcut(
     replace_text(out / "shortcut.svg", shortcut_svg(found))
     _print(found)
     note(f"wrote {out}")
+    if found.unreadable:
+        raise typer.Exit(1)
 
 
 def _named(train: Path | None, test: list[Path], more: list[str]) -> list[tuple[Path, Path]]:

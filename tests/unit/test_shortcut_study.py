@@ -61,11 +61,11 @@ def cohorts(tmp_path_factory):
     return folder, home, write(home, folder / "home.parquet"), write(away, folder / "away.parquet")
 
 
-def cxr(*arguments):
+def cxr(*arguments, code=0):
     found = CliRunner().invoke(app, ["shortcut", *map(str, arguments), "--workers", "0", "--replicates", "200"])
     if isinstance(found.exception, Exception):
         raise found.exception
-    assert found.exit_code == 0
+    assert found.exit_code == code
     return found.output
 
 
@@ -73,7 +73,7 @@ def cxr(*arguments):
 def ran(cohorts, tmp_path_factory):
     _, _, manifest, away = cohorts
     out = tmp_path_factory.mktemp("ran")
-    said = cxr(manifest, "--test", manifest, "--test", away, "--out", out)
+    said = cxr(manifest, "--test", manifest, "--test", away, "--out", out, code=1)  # two films cannot be read
     return out, said, json.loads((out / "shortcut.json").read_text())
 
 
@@ -128,7 +128,7 @@ def test_a_second_run_reads_only_what_changed(cohorts, ran, monkeypatch):
     whole = module.film_features
     monkeypatch.setattr(module, "film_features", lambda path: asked.append(path) or whole(path))
     before = (ran[0] / "shortcut.json").read_bytes()
-    cxr(manifest, "--test", manifest, "--test", cohorts[3], "--out", ran[0])
+    cxr(manifest, "--test", manifest, "--test", cohorts[3], "--out", ran[0], code=1)
     assert sorted(path.rpartition("/")[2] for path in asked) == ["3.png", "40.png"]  # tried again, and no other
     assert (ran[0] / "shortcut.json").read_bytes() == before
 
@@ -179,7 +179,7 @@ def test_predictions_stand_beside_the_controls_with_paired_differences(cohorts, 
     table = table.assign(detail=None, model_id="m", p_tb=np.clip(0.3 * test["tb"] + 0.6 * rng.random(len(test)), 0, 1))
     table.iloc[2, table.columns.get_loc("status")] = "error"
     table.to_csv(tmp_path / "predictions.csv", index=False)
-    cxr(manifest, "--predictions", tmp_path, "--out", tmp_path / "out")
+    cxr(manifest, "--predictions", tmp_path, "--out", tmp_path / "out", code=1)
     record = json.loads((tmp_path / "out" / "shortcut.json").read_text())["pairs"][0]
     (result,) = record["findings"]
     ok = (table["status"] == "ok").to_numpy()
