@@ -22,6 +22,8 @@ INTERRUPTED: Final = 130
 """Exit code of what was interrupted."""
 GRACE_SECONDS: Final = 20.0
 """How long after SIGTERM a task may finish what is under way: SLURM and Kubernetes kill after 30 s."""
+_LONGEST: Final = 2000
+"""Characters of an error that are shown."""
 _PLAIN_LINES: Final = 10
 """Lines that a long task prints where there is no terminal."""
 
@@ -134,7 +136,9 @@ def note(text: str) -> None:
 
 
 def fail(text: str) -> None:
-    """Print what went wrong to standard error."""
+    """Print what went wrong to standard error; of a very long text (a damaged cell, say) both ends."""
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]} … ({len(text) - _LONGEST:,} characters) … {text[-_LONGEST // 2 :]}"
     _err.print(f"error: {text}", style="red")
 
 
