@@ -112,6 +112,10 @@ def split(
     fractions: Annotated[str, typer.Option(help="Shares of train, val and test.")] = "0.70,0.15,0.15",
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same split.")] = 1,
     keep: Annotated[list[str] | None, typer.Option(help="Leave this split as it is (an official test set).")] = None,
+    root: Annotated[
+        Path | None,
+        typer.Option(help="Where the films are, to tell copies from look-alikes; the manifest's folder if left out."),
+    ] = None,
 ) -> None:
     """Assign train, val and test: patient-disjoint, pictures kept together, stratified, reproducible.
 
@@ -121,7 +125,11 @@ def split(
     from pipelines.manifest import read_manifest, split_manifest, write_manifest
 
     frame = split_manifest(
-        read_manifest(manifest), fractions=_fractions(fractions, keep or []), seed=seed, keep=keep or []
+        read_manifest(manifest),
+        fractions=_fractions(fractions, keep or []),
+        seed=seed,
+        keep=keep or [],
+        root=root or manifest.parent,
     )
     write_manifest(frame, out)
     _summarise(frame, out)

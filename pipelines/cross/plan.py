@@ -73,6 +73,8 @@ def read_cohorts(config: CrossConfig) -> dict[str, Cohort]:
     """
     cohorts = {}
     for section in config.cohorts:
+        if not section.films.is_dir():
+            raise ConfigError(f"cohort {section.name}: root {section.films} is not a folder")
         frame = _chosen(section)
         if not (frame["split"] == "test").any():
             raise ManifestError(
@@ -80,7 +82,11 @@ def read_cohorts(config: CrossConfig) -> dict[str, Cohort]:
                 "`cxr manifest split`"
             )
         cohorts[section.name] = Cohort(section.name, frame, manifest_digest(frame, canonical=True))
-    guard_splits(union_manifests([cohort.frame for cohort in cohorts.values()], prefixes=list(cohorts)))
+    union = union_manifests([cohort.frame for cohort in cohorts.values()], prefixes=list(cohorts))
+    files = [section.films / path for section in config.cohorts for path in cohorts[section.name].frame["path"]]
+    guard_splits(
+        union, locate=lambda row: files[row] if files[row].is_file() else None, listing=config.out / "overlap.csv"
+    )
     return cohorts
 
 

@@ -34,6 +34,7 @@ from pipelines.inference.run_record import describe_run
 from pipelines.inference.shards.shard import Shard
 from pipelines.inference.summary import RunSummary
 from pipelines.inference.table import write_tables
+from pipelines.inference.training_films import keep_training_films
 from pipelines.inference.usage import Usage
 from pipelines.system import replacing
 
@@ -236,6 +237,7 @@ class _Run:
             files=ledger.files_digest(),
             usage=usage,
         )
+        keep_training_films(self.package, self.folder)
         write_json(self.folder / RUN_FILE, record)
         close_folder(self.folder)
         line = usage.line(seconds, self.predictor) if ledger.computed else None

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -15,9 +16,13 @@ from pipelines.errors import UnreadableImage
 from pipelines.findings import FINDINGS
 from pipelines.imaging import sha256_file
 from pipelines.manifest.columns import row_names, to_columns
-from pipelines.manifest.leakage import leaks, look_alikes
+from pipelines.manifest.leakage import copies_in_two_splits, leaks, look_alikes
+from pipelines.manifest.overlap.pairs import film_files
 from pipelines.manifest.problems import Problem, found
 from pipelines.manifest.values import escapes, value_problems
+
+_NOT_COMPARABLE: Final = ("bad_fingerprint", "path_escape", "missing_column")
+"""Defects with which pictures are not compared: they are mended first."""
 
 
 def files_present(root: Path, paths: Sequence[str]) -> NDArray[np.bool_]:
@@ -67,6 +72,8 @@ def check_manifest(
     rows = pd.Series(row_names(columns), index=columns.index)
     problems += _path_problems(columns, rows) + leaks(columns) + look_alikes(columns) + _box_problems(columns, rows)
     problems += _unknowns(columns, rows)
+    if not any(problem.code in _NOT_COMPARABLE for problem in problems):
+        problems += copies_in_two_splits(columns, None if root is None else film_files(columns, Path(root)))
     if root is not None:
         problems += _file_problems(columns, rows, Path(root), hashes, progress)
     return sorted(problems, key=lambda problem: problem.severity != "error")

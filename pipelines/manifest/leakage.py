@@ -36,7 +36,7 @@ from pipelines.errors import ManifestError
 from pipelines.manifest.columns import row_names, to_columns
 from pipelines.manifest.copies import changed_copies, copies_sentence, fitting, patient_groups, write_pairs
 from pipelines.manifest.identity import Pairs, codes, contradicted, patient_codes
-from pipelines.manifest.overlap.pairs import Locate
+from pipelines.manifest.overlap.pairs import SAME, Locate
 from pipelines.manifest.problems import Problem, found, refuse
 
 NEAR_BITS: Final = 4
@@ -274,10 +274,40 @@ def guard_splits(frame: pd.DataFrame, *, locate: Locate | None = None, listing: 
     if canonical["split"].nunique() > 1:
         warn_without_hashes(canonical[canonical["split"].notna()])
     problems = leaks(canonical)
-    if canonical["fingerprint"].notna().any():
-        copies = changed_copies(canonical, canonical["split"].tolist(), locate)
-        if len(copies) and listing is not None:
-            write_pairs(copies, listing)
-        if len(copies) and not problems:
-            raise ManifestError(copies_sentence(copies, "in more than one split", listing))
-    refuse(problems, "manifest")
+    copies = _copies_apart(canonical, locate)
+    if len(copies) and listing is not None:
+        write_pairs(copies, listing)
+    if len(copies) and not problems:
+        raise ManifestError(copies_sentence(copies, "in more than one split", listing))
+    refuse(problems + _copy_problem(copies, listing), "manifest")
+
+
+def _copies_apart(frame: pd.DataFrame, locate: Locate | None) -> pd.DataFrame:
+    """Changed copies in two splits; none where there is nothing to compare by."""
+    if frame["fingerprint"].notna().any():
+        return changed_copies(frame, frame["split"].tolist(), locate)
+    return pd.DataFrame()
+
+
+def _copy_problem(copies: pd.DataFrame, listing: Path | None = None) -> list[Problem]:
+    listed = f"; all are listed in {listing}" if listing is not None else ""
+    changed = copies if copies.empty else copies[copies["verdict"] != SAME[0]]  # equal files are said as pictures
+    shown = [f"{pair.image_a} and {pair.image_b}" for pair in changed.itertuples()]
+    return found(
+        "changed_copy_in_two_splits",
+        f"pairs of films in different splits are changed copies of a picture{listed}",
+        shown,
+    )
+
+
+def copies_in_two_splits(frame: pd.DataFrame, locate: Locate | None = None) -> list[Problem]:
+    """Pairs of films in different splits that are changed copies of one picture, by fingerprint.
+
+    Args:
+        frame: canonical.
+        locate: where the films are, so that pixels decide; None: nowhere.
+
+    Returns:
+        Problem ``changed_copy_in_two_splits``, counted in pairs; equal files and hashes are in `leaks` already.
+    """
+    return _copy_problem(_copies_apart(frame, locate))

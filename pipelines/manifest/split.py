@@ -14,7 +14,7 @@ from pipelines.findings import FINDINGS
 from pipelines.manifest.columns import row_names
 from pipelines.manifest.files import conform
 from pipelines.manifest.leakage import leaks, linked_groups, warn_without_hashes
-from pipelines.manifest.overlap.pairs import Locate
+from pipelines.manifest.overlap.pairs import film_files
 from pipelines.manifest.problems import refuse
 from pipelines.manifest.schema import SPLITS
 from pipelines.manifest.values import escapes
@@ -58,7 +58,7 @@ def split_manifest(
     """
     canonical = conform(frame)
     _check_request(canonical, fractions, keep)
-    groups = linked_groups(canonical, None if root is None else _located(canonical, root))
+    groups = linked_groups(canonical, None if root is None else film_files(canonical, root))
     split = _kept(canonical, groups, keep)
     open_rows = np.flatnonzero(split == "")
     split[open_rows] = _assign(canonical.iloc[open_rows], groups[open_rows], fractions, seed)
@@ -100,11 +100,6 @@ def _kept(frame: pd.DataFrame, groups: NDArray[np.int64], keep: Collection[str])
             raise ManifestError(f"image {row} shares a patient or picture with more than one kept split")
         split[joined] = name
     return split
-
-
-def _located(frame: pd.DataFrame, root: Path) -> Locate:
-    paths = [root / path for path in frame["path"]]
-    return lambda row: paths[row] if paths[row].is_file() else None
 
 
 def _pattern(frame: pd.DataFrame, groups: NDArray[np.int64]) -> "pd.Series[str]":

@@ -21,6 +21,7 @@ from pipelines.inference.plan import close_folder
 from pipelines.inference.shards.census import Census, Progress
 from pipelines.inference.shards.folder import ShardFolder, differences, finished_shards, is_counted, rows_in_order
 from pipelines.inference.table import Duplicates, write_rows
+from pipelines.inference.training_films import keep_training_films
 from pipelines.version import code_version, package_versions
 
 STAGE: Final = ".merge"
@@ -138,6 +139,7 @@ def _join(out: Path, folders: Sequence[ShardFolder], progress: Progress | None) 
         shutil.rmtree(stage, ignore_errors=True)  # a full disk needs the room
         raise
     _show(stage, out)
+    keep_training_films(folders[0].path, out)
     return record
 
 

@@ -38,6 +38,17 @@ Locate = Callable[[int], Path | None]
 Progress = Callable[[int, int], None]
 
 
+def film_files(frame: pd.DataFrame, root: Path) -> Locate:
+    """Where the films of a manifest are below one root, of those that are there."""
+    paths = [root / path if isinstance(path, str) else None for path in frame["path"]]
+
+    def locate(row: int) -> Path | None:
+        path = paths[row]
+        return path if path is not None and path.is_file() else None
+
+    return locate
+
+
 def find_pairs(
     frame: pd.DataFrame,
     *,
