@@ -143,6 +143,13 @@ class HarmonisationSection(_Section):
     """Films are averaged to this many pixels along the longer side first, so that a sharp source does not stand out;
     choose no more than the coarsest source has. null leaves films as they are."""
 
+    @model_validator(mode="after")
+    def _margin_of_something(self) -> "HarmonisationSection":
+        default = type(self).model_fields["lung_margin"].default
+        if self.lung_field == "none" and self.lung_margin != default:
+            raise ValueError(f"lung_margin is {self.lung_margin:g}, but lung_field is none: there is no box to widen")
+        return self
+
 
 class ValidationSection(_Section):
     """What is watched, and what is locked."""

@@ -11,11 +11,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipelines.audit.files import AUDIT_PAGE
-from pipelines.audit.pictures import content_source, film_pictures
+from pipelines.audit.pictures import film_pictures
 from pipelines.audit.study import Audited
 from pipelines.datasets import ADAPTERS
 from pipelines.film_pool import Refusal
 from pipelines.reporting.pictures import Embedded
+from pipelines.reporting.texts import content_source
 from pipelines.reporting.worklist_data import script_json
 from pipelines.system import replace_text
 

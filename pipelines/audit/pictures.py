@@ -1,7 +1,5 @@
 """Films as the audit's page shows them."""
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -34,8 +32,3 @@ def film_pictures(files: Sequence[Path], workers: int) -> list[Embedded | Refusa
     """``[n]`` pictures, or why there is none."""
     with FilmPool(film_picture, workers=0 if len(files) < _FEW else workers) as pool:
         return list(pool.map(str(file) for file in files))
-
-
-def content_source(text: str) -> str:
-    """How a Content-Security-Policy names a script or style that stands in the page."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode('ascii')}'"

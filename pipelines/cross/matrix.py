@@ -36,6 +36,7 @@ from pipelines.evaluation.options import Options
 from pipelines.inference import collect_inputs, predict_films
 from pipelines.inference.folder_lock import FolderInUseError, locked
 from pipelines.manifest import write_manifest
+from pipelines.reporting.language.language import language
 from pipelines.reporting.page import write_cross_page
 from pipelines.system import replace_text
 from pipelines.training import train
@@ -85,6 +86,8 @@ class CrossMatrix:
 
     def __init__(self, config: CrossConfig, *, languages: tuple[str, ...] = ("en",)) -> None:
         self.config = config
+        for code in languages:
+            language(code)  # a code that is not known is told before hours of training
         self.languages = languages
         self.cohorts = read_cohorts(config)
         self.systems = systems_of(config, self.cohorts)
@@ -171,7 +174,7 @@ class CrossMatrix:
 
     def _strangers(self) -> list[str]:
         """What lies in the folder that no run has begun."""
-        ours = (MANIFESTS_FOLDER,)  # left by one that was stopped before it had written its plan
+        ours = (MANIFESTS_FOLDER, "overlap.csv")  # left by one that ended before it had written its plan
         names = [entry.name for entry in self.config.out.iterdir()]
         return [name for name in names if not name.startswith(".") and name not in ours]
 

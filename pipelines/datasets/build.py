@@ -50,7 +50,10 @@ def build_manifest(
     adapter = get_adapter(name)
     root = Path(root)
     try:
-        frame = conform(adapter.build(root, options), source=f"{name} in {root}")
+        rows = adapter.build(root, options)
+        if rows.empty:
+            raise DatasetError(f"{name}: the label files in {root} name no film")
+        frame = conform(rows, source=f"{name} in {root}")
         present = files_present(root, frame["path"].tolist())
         if only_present:
             if not present.any():
@@ -63,8 +66,8 @@ def build_manifest(
                 f"{name}: {len(missing):,} of {len(frame):,} films are not in {root} (e.g. {examples}); "
                 "allow missing files to keep their rows, or ask for the present ones only"
             )
-        rows = np.flatnonzero(present).tolist()
-        frame = fill_facts(frame, root, rows, hashes=hashes, workers=workers, progress=progress)
+        readable = np.flatnonzero(present).tolist()
+        frame = fill_facts(frame, root, readable, hashes=hashes, workers=workers, progress=progress)
         return conform(adapter.finish(frame), source=f"{name} in {root}")
     except ManifestError as error:  # the native files said something that no manifest may
         raise DatasetError(str(error)) from error

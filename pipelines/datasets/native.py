@@ -1,5 +1,6 @@
 """Reading native label files and folders, with errors that say which file was expected where."""
 
+import codecs
 import csv
 import gzip
 import io
@@ -75,6 +76,8 @@ def read_text(path: Path) -> str:
             content = gzip.decompress(content)
     except (OSError, EOFError, zlib.error) as error:
         raise DatasetError(f"{path}: cannot be read ({type(error).__name__})") from error
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise DatasetError(f"{path}: the text is UTF-16, expected UTF-8: save it again as UTF-8")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:  # some old label files are not UTF-8; what we match in them is ASCII

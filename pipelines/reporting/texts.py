@@ -1,5 +1,7 @@
 """Text made fit to print: foreign text cleaned and cut, markup as plain text."""
 
+import base64
+import hashlib
 import re
 import unicodedata
 from typing import Final
@@ -33,3 +35,8 @@ def text_of(markup: Markup | str) -> str:
     if not isinstance(markup, Markup):
         return markup
     return _BREAKING.sub(" ", Markup(_TAG.sub("", str(markup))).unescape()).strip()
+
+
+def content_source(text: str) -> str:
+    """How a Content-Security-Policy names a script or style that stands in the page."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode('ascii')}'"

@@ -1,8 +1,6 @@
 """The worklist page: one HTML file beside a predictions table, for the person who looks at the films after a run."""
 
-import base64
 import datetime
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -18,7 +16,7 @@ from pipelines.errors import PredictionsError
 from pipelines.evaluation.predictions import HEATMAP_FOLDER, TRIAGE_CLASSES, WORKLIST_FILE, heatmap_file
 from pipelines.evaluation.tables import PredictionsTable, read_predictions
 from pipelines.evaluation.thresholds.operating_point import OperatingPoint
-from pipelines.reporting.texts import plain
+from pipelines.reporting.texts import content_source, plain
 from pipelines.reporting.worklist_data import WorklistFilms, film_columns, scores, script_json, worklist_films
 from pipelines.reporting.worklist_words import LANGUAGES, NO_VALUE, Words
 from pipelines.system import replace_text
@@ -127,13 +125,9 @@ def _policy(script: str, style: str) -> str:
     """Content-Security-Policy: this script, this style, pictures from beside the page; nothing else, no network."""
     # 'self' means nothing to some browsers where a page is opened from a disk: file: names what lies there.
     return (
-        f"default-src 'none'; script-src {_source(script)}; style-src {_source(style)}; img-src 'self' file:; "
-        "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'"
+        f"default-src 'none'; script-src {content_source(script)}; style-src {content_source(style)}; "
+        "img-src 'self' file:; base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'"
     )
-
-
-def _source(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode('utf-8')).digest()).decode('ascii')}'"
 
 
 def _data(table: PredictionsTable, films: WorklistFilms, words: Words) -> dict[str, Any]:

@@ -145,3 +145,10 @@ def test_rules_that_cannot_be_are_named(config_file: Path, override: str, messag
     with pytest.raises(ConfigError, match=message) as caught:
         load_config(config_file, [override])
     assert "\n" not in str(caught.value)
+
+
+def test_a_margin_without_a_lung_box_is_a_slip(config_file: Path) -> None:
+    with pytest.raises(ConfigError, match=r"lung_margin is 0\.3, but lung_field is none"):
+        load_config(config_file, ["harmonisation.lung_margin=0.3"])
+    kept = load_config(config_file, ["harmonisation.lung_margin=0.3", "harmonisation.lung_field=crop"])
+    assert kept.harmonisation.lung_margin == 0.3

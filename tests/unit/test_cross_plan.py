@@ -138,3 +138,10 @@ def test_the_committed_configuration_is_valid(monkeypatch: pytest.MonkeyPatch, t
     config = load_cross(Path(__file__).parents[2] / "configs" / "cross.yaml", ["train.optimisation.epochs=1"])
     assert [cohort.name for cohort in config.cohorts] == ["qatar", "nih", "phantom"]
     assert config.train["optimisation"]["epochs"] == 1
+
+
+def test_a_root_that_is_no_folder_is_told_before_anything_is_read(tmp_path: Path) -> None:
+    manifest = write_cohorts(tmp_path / "m.parquet")
+    cohorts = [{"name": n, "manifest": str(manifest), "datasets": [n], "root": str(tmp_path / "none")} for n in "ab"]
+    with pytest.raises(ConfigError, match=r"cohort a: root .*none is not a folder"):
+        read_cohorts(config_of(manifest, cohorts=cohorts))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.datasets import ADAPTERS, get_adapter
+from pipelines.datasets import ADAPTERS, build_manifest, get_adapter
 from pipelines.datasets.adapters.nlm_tb import _montgomery_reading, _shenzhen_reading
 from pipelines.datasets.native import age_years, find_base, image_files, need_file, read_table, sex_of
 from pipelines.errors import DatasetError
@@ -152,3 +152,15 @@ def test_signs_inside_a_cell_do_not_end_its_row(tmp_path: Path) -> None:
     ]
     table.write_bytes("id,said\n1,caf\xe9 \x85\n".encode("latin-1"))
     assert read_table(table, ("id",)) == [{"id": "1", "said": "caf\xe9 \x85"}]
+
+
+def test_a_table_in_utf_16_is_told(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n", encoding="utf-16")
+    with pytest.raises(DatasetError, match=r"t\.csv: the text is UTF-16, expected UTF-8"):
+        read_table(tmp_path / "t.csv", ["a"])
+
+
+def test_labels_of_no_film_are_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "train-rle.csv").write_text("ImageId, EncodedPixels\n")
+    with pytest.raises(DatasetError, match=r"siim_acr: the label files in .* name no film"):
+        build_manifest("siim_acr", tmp_path, allow_missing=True)
