@@ -47,6 +47,13 @@ def predict(
     site: Annotated[
         str | None, typer.Option(help="Where the films come from, for a model that knows sites (its card names them).")
     ] = None,
+    score_atypical: Annotated[
+        bool,
+        typer.Option(
+            "--score-atypical",
+            help="For studies: score films unlike the training films too; otherwise they are refused.",
+        ),
+    ] = False,
     workers: Annotated[
         int | None, typer.Option(min=0, help="Processes that read films (ray: of each reading actor).")
     ] = None,
@@ -105,6 +112,7 @@ def predict(
     }
     if watch:
         refuse_with_watch({"--shard (or a launcher's)": share, "--root": root, "--split": split})
+        refuse_with_watch({"--score-atypical": score_atypical or None})
         refuse_with_watch({"--engine ray": engine is EngineName.RAY or None, "--dry-run": dry_run or None})
         watch_inputs(
             inputs,
@@ -134,6 +142,7 @@ def predict(
             workers=workers,
             streams=streams,
             **how,
+            score_atypical=score_atypical,
             shard=share,
             engine=engine.value,
             progress=report,

@@ -28,7 +28,7 @@ from pipelines.cross.plan import (
     systems_of,
     training_of,
 )
-from pipelines.cross.records import Cross, CrossCell, read_cell, tidy
+from pipelines.cross.records import Cross, CrossCell, finding_numbers, read_cell, tidy
 from pipelines.cross.settings import CrossConfig
 from pipelines.cross.tracking import Parent
 from pipelines.errors import ConfigError
@@ -232,7 +232,7 @@ class CrossMatrix:
         folder, result = self._folder(cell), read_result(config.out)
         assert result is not None
         films = collect_inputs([manifest], root=section.films, split="test")
-        predict_films(films, config.out / result.package, folder / "predictions", progress=report)
+        predict_films(films, config.out / result.package, folder / "predictions", score_atypical=True, progress=report)
         asked = self.config.evaluation
         measured = assess(
             Source(folder / "predictions"),
@@ -273,10 +273,15 @@ class CrossMatrix:
             trained_on=cell.system.cohorts,
             cohort=cell.cohort,
             at_home=cell.at_home,
-            model_id=found[0] if found else None,
+            model_id=found.provenance.model_id if found else None,
+            atypical=found.films.atypical if found else None,
             evaluation=(folder / "evaluation").relative_to(self.config.out).as_posix() if found else None,
             why_not=why,
-            findings=tuple(part for part in (found[1] if found else ()) if part.finding in cell.findings),
+            findings=tuple(
+                finding_numbers(result)
+                for result in (found.findings if found else ())
+                if result.finding in cell.findings
+            ),
         )
 
     @contextmanager

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from pipelines.evaluation.control import controls_of, strongest_control
 from pipelines.evaluation.files import EVALUATION_FILE, read_evaluation
-from pipelines.evaluation.records import FindingResult
+from pipelines.evaluation.records import Evaluation, FindingResult
 from pipelines.statistics.estimates import Estimate
 from pipelines.statistics.record import Record
 
@@ -46,6 +46,8 @@ class CrossCell(Record):
     at_home: bool
     """The model learned from other films of this cohort."""
     model_id: str | None
+    atypical: int | None
+    """Test films that the model would refuse in use, as unlike its training films; here they are scored and count."""
     evaluation: str | None
     """Its evaluation folder, relative to this file (POSIX); null where there is none."""
     why_not: str | None
@@ -84,12 +86,9 @@ def finding_numbers(result: FindingResult) -> CrossFinding:
     return CrossFinding(finding=result.finding, n=result.n, positives=result.positives, numbers=numbers)
 
 
-def read_cell(folder: Path) -> tuple[str | None, tuple[CrossFinding, ...]] | None:
-    """Model id and numbers of an evaluation folder; None where it is not finished."""
-    if not (folder / EVALUATION_FILE).is_file():
-        return None
-    evaluation = read_evaluation(folder)
-    return evaluation.provenance.model_id, tuple(finding_numbers(result) for result in evaluation.findings)
+def read_cell(folder: Path) -> Evaluation | None:
+    """The evaluation of a cell; None where it is not finished."""
+    return read_evaluation(folder) if (folder / EVALUATION_FILE).is_file() else None
 
 
 def tidy(cross: Cross) -> pd.DataFrame:
@@ -97,7 +96,7 @@ def tidy(cross: Cross) -> pd.DataFrame:
     return pd.DataFrame(
         _rows(cross),
         columns=[
-            *("system", "trained_on", "cohort", "at_home", "finding", "n", "positives"),
+            *("system", "trained_on", "cohort", "at_home", "atypical", "finding", "n", "positives"),
             *("metric", "value", "low", "high", "level", "method", "why"),
         ],
     )
@@ -106,7 +105,7 @@ def tidy(cross: Cross) -> pd.DataFrame:
 def _rows(cross: Cross) -> Iterator[dict[str, object]]:
     for cell in cross.cells:
         head: dict[str, object] = {"system": cell.system, "trained_on": "+".join(cell.trained_on)}
-        head |= {"cohort": cell.cohort, "at_home": cell.at_home}
+        head |= {"cohort": cell.cohort, "at_home": cell.at_home, "atypical": cell.atypical}
         if not cell.findings:
             yield head | {"why": cell.why_not}
         for finding in cell.findings:

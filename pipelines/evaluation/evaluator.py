@@ -14,7 +14,7 @@ from pipelines.evaluation.background import Leakage, ModelFacts
 from pipelines.evaluation.data_sets import data_sets_of
 from pipelines.evaluation.finding import Settings, evaluate_finding
 from pipelines.evaluation.joining import Joined, column, join_films, match_ids, scored_films
-from pipelines.evaluation.notes import independence_note, table_notes
+from pipelines.evaluation.notes import independence_note, scored_though_atypical, table_notes
 from pipelines.evaluation.options import Options
 from pipelines.evaluation.patients import clusters_of, count_patients
 from pipelines.evaluation.predictions import HEATMAP_FOLDER
@@ -279,6 +279,7 @@ def _films(joined: Joined) -> Films:
         in_manifest=joined.in_manifest,
         joined=len(joined.films),
         patients=count_patients(joined.films),
+        atypical=scored_though_atypical(joined),
         matched_by=joined.matched_by,
         left_out=joined.left_out,
         by_site=joined.by_site,

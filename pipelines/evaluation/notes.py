@@ -2,6 +2,8 @@
 
 from typing import Final
 
+import pandas as pd
+
 from pipelines.evaluation.joining import Joined, Scored, column
 from pipelines.evaluation.patients import clusters_of
 from pipelines.evaluation.records import OperatingResult
@@ -41,6 +43,12 @@ def independence_note(films: int, patients: int, intervals: str, known: bool) ->
     return f"{several[0].upper()}{several[1:]}: intervals are from a bootstrap that draws whole patients.{doubt}"
 
 
+def scored_though_atypical(joined: Joined) -> int | None:
+    """Films with a score that the model's own check would refuse; None where the predictions do not hold the check."""
+    times = pd.to_numeric(column(joined.films, "pred_atypicality"), errors="coerce")
+    return int((times > 1).sum()) if times.notna().any() else None
+
+
 def table_notes(joined: Joined, split: str | None, system: str) -> tuple[str, ...]:
     """Notes on the whole evaluation."""
     films, notes = joined.films, []
@@ -55,6 +63,12 @@ def table_notes(joined: Joined, split: str | None, system: str) -> tuple[str, ..
         notes.append(
             f"The labels of {report:,} of {len(films):,} films were taken from radiology reports. Such labels are "
             "wrong in a share of films, so every number here measures agreement with reports, not with disease."
+        )
+    unlike = scored_though_atypical(joined)
+    if unlike:
+        notes.append(
+            f"{unlike:,} of {len(films):,} films are unlike the model's training films and were scored all the same, "
+            "as was asked: in use they would be refused."
         )
     seen = int(column(films, "split").isin(["train", "val"]).sum())
     if seen and system != "another system":

@@ -60,6 +60,9 @@ class Films(Record):
     """Rows with a score that belong to a film asked for; per finding, unknown labels still leave this number."""
     patients: int | None
     """Different patients among the joined films; null where some patient is unknown."""
+    atypical: int | None = None
+    """Of the joined, films unlike the model's training films that were scored all the same, because the prediction was
+    asked to; in use they are refused. Null where the predictions do not say how unlike films are."""
     matched_by: str
     """How the ids of the two tables were matched."""
     left_out: tuple[LeftOut, ...]

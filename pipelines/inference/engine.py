@@ -54,6 +54,7 @@ def predict_films(
     compile: bool = False,  # noqa: A002  torch's own word
     batch_size: int | None = None,
     site: str | None = None,
+    score_atypical: bool = False,
     workers: int | None = None,
     streams: int | None = None,
     heatmaps: bool = False,
@@ -81,6 +82,7 @@ def predict_films(
         compile: see `Predictor`.
         batch_size: see `Predictor`.
         site: see `Predictor`.
+        score_atypical: see `Predictor`.
         workers: reading processes, None chooses from the machine. A film that crashes one, or takes longer than a
             minute, costs one row; 0 reads in this process, without that protection. Changes no score. A script needs
             the usual ``if __name__ == "__main__":``.
@@ -112,6 +114,7 @@ def predict_films(
         batch_size=batch_size,
         streams=streams,
         site=site,
+        score_atypical=score_atypical,
     )
     folder = out / shard.folder if shard else out
     if folder.exists() and not folder.is_dir():

@@ -85,6 +85,7 @@ def make_plan(films: Sequence[FilmInput], predictor: Predictor, *, heatmaps: boo
         }
         | ({"export": predictor.export_digest} if predictor.export_digest else {})
         | ({"site": predictor.site} if predictor.site is not None else {})
+        | ({"score_atypical": True} if predictor.score_atypical else {})
         | ({"compiled": True} if predictor.compiled else {}),
         # The release, not the commit: a run of days must not stop because somebody committed a comment.
         versions={"cxr-triage": code_version().split("+g")[0]}

@@ -65,6 +65,8 @@ class Predictor:
         compile: compile the network first (PyTorch only; takes a minute and a C++ compiler).
         folder: the package's folder, where its exports lie; None for a package without exports.
         site: where the films come from, for a model that knows sites; None for films of another.
+        score_atypical: films unlike the training films get scores too instead of being refused; ``atypicality`` above 1
+            and ``detail`` say so. For studies of how a model does elsewhere, never for use.
 
     Raises:
         PackageError: a finding that the predictions table does not have, a point without a threshold, or an export
@@ -84,9 +86,11 @@ class Predictor:
         compile: bool = False,  # noqa: A002  the word that PyTorch's users know
         folder: Path | None = None,
         site: str | None = None,
+        score_atypical: bool = False,
     ) -> None:
         self.package = package
         self.site = site
+        self.score_atypical = score_atypical
         decode_request(package, site=site)  # refuses what cannot be done before the first film
         self.findings = package.architecture.findings
         unknown = [finding for finding in self.findings if finding not in FINDINGS]
@@ -128,6 +132,7 @@ class Predictor:
         streams: int | None = None,
         compile: bool = False,  # noqa: A002  the word that PyTorch's users know
         site: str | None = None,
+        score_atypical: bool = False,
     ) -> "Predictor":
         """Load a package from its folder (or take a loaded one) and build the predictor.
 
@@ -152,6 +157,7 @@ class Predictor:
             compile=compile,
             folder=folder,
             site=site,
+            score_atypical=score_atypical,
         )
 
     @property
@@ -275,6 +281,8 @@ class Predictor:
                 limit = f"the limit locked on {typicality.locked_on} validation films"
                 detail = f"feature distance {times:.2f} times {limit}"
                 answer = {"status": "rejected", "reason": Reason.ATYPICAL.value, "detail": detail}
+                if self.score_atypical:
+                    answer = {"status": "ok"} | film | {"detail": f"scored although {detail}"}
             rows.append(answer | quality | {"atypicality": times})
         return rows
 

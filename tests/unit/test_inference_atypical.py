@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from models import IntendedUse, ModelPackage, fit_typicality, load_package
+from models import IntendedUse, ModelPackage, fit_typicality, load_package, save_package
 from pipelines.errors import Reason
 from pipelines.evaluation.predictions import HEATMAP_FOLDER, SCHEMA, heatmap_file
 from pipelines.evaluation.tables import read_predictions
@@ -62,6 +62,19 @@ def test_a_film_of_another_kind_is_rejected_without_a_score_and_the_others_keep_
     pd.testing.assert_series_equal(rows["p_tb"][[0, 2]], without["p_tb"][[0, 2]])
 
 
+def test_a_study_may_ask_for_scores_of_films_of_another_kind(package: ModelPackage, tmp_path: Path) -> None:
+    films = [write_png(tmp_path / "a.png", 1), write_noise(tmp_path / "b.png")]
+    asked = Predictor(package, device="cpu", score_atypical=True)(films)
+    free = Predictor(replace(package, typicality=None), device="cpu")(films)
+    assert asked["status"].tolist() == ["ok", "ok"]
+    assert asked["reason"].isna().all()
+    assert asked["atypicality"][1] > 1
+    assert asked["detail"].isna().tolist() == [True, False]
+    assert asked["detail"][1].startswith("scored although feature distance ")
+    scores = [name for name in SCHEMA.names if name.startswith(("p_", "triage_", "peak_"))]
+    pd.testing.assert_frame_equal(asked[scores], free[scores])
+
+
 def test_atypicality_is_the_distance_of_the_networks_features(package: ModelPackage, tmp_path: Path) -> None:
     film = write_png(tmp_path / "a.png", 7)
     with torch.inference_mode():
@@ -77,7 +90,9 @@ def test_pictures_belong_to_the_scored_films_and_the_table_is_read_again(package
     films.mkdir()
     write_noise(films / "a-noise.png")
     write_png(films / "b.png", 1)
-    predict_films(collect_inputs([films]), package, tmp_path / "out", workers=0, heatmaps=True, device="cpu")
+    save_package(package, tmp_path / "package", card="for tests")
+    folder = tmp_path / "package"
+    predict_films(collect_inputs([films]), folder, tmp_path / "out", workers=0, heatmaps=True, device="cpu")
     table = read_predictions(tmp_path / "out").frame.set_index("image_id")
     assert table["status"].to_dict() == {"a-noise.png": "rejected", "b.png": "ok"}
     picture = tmp_path / "out" / HEATMAP_FOLDER / heatmap_file("b.png", "film")

@@ -96,7 +96,7 @@ def test_one_class_has_no_auroc_and_the_page_stays_whole():
 
 def grid(*evaluations):
     book = book_of(*evaluations)
-    (matrix,) = matrices(book, words_for(book))
+    (matrix,) = matrices(book.tested, words_for(book))
     heads = [column.head.striptags() for column in matrix.table.columns][1:]
     return heads, {row[0].text: [cell.text for cell in row[1:]] for row in matrix.table.rows}
 
@@ -126,7 +126,7 @@ def test_the_same_system_twice_on_one_cohort_gets_two_columns(plain_one):
 def test_systems_without_a_name_on_one_cohort_get_two_rows(plain_one):
     nameless = origin(plain_one, model_id=None, model_name=None)
     book = book_of(nameless, nameless)
-    (matrix,) = matrices(book, words_for(book))
+    (matrix,) = matrices(book.tested, words_for(book))
     assert len(matrix.table.rows) == 2
     assert len(matrix.table.columns) == 2
     assert "told apart by the column of their scores alone" in matrix.table.note

@@ -223,6 +223,8 @@ class RayRun:
                 "compile": predictor.compiled,
                 "batch_size": predictor.batch_size,
                 "streams": predictor.streams,
+                "site": predictor.site,
+                "score_atypical": predictor.score_atypical,
             },
             identity=(predictor.package.model_id, predictor.export_digest),
             installation=describe_installation(),

@@ -21,19 +21,20 @@ class FindingView:
     name: Markup
     matrix: Matrix | None
     """None where only one cell has this finding."""
-    numbers: Table
+    scores: Table
+    use: Table
 
 
 def chapter(book: Book, words: Words) -> Chapter:
     """The matrix of all evaluations of a book."""
-    drawn = {str(matrix.name): matrix for matrix in matrices(book, words)}
+    tested = [part for part in book.tested if part.result.positives and part.result.negatives]
+    drawn = {str(matrix.name): matrix for matrix in matrices(tested, words)}
     by_finding: dict[str, list[Tested]] = {}
-    for part in book.tested:
-        if part.result.positives and part.result.negatives:
-            by_finding.setdefault(part.result.finding, []).append(part)
+    for part in tested:
+        by_finding.setdefault(part.result.finding, []).append(part)
     views = [_view(place, parts, drawn, words) for place, parts in enumerate(by_finding.values(), 1)]
     origins = _origins(book, words)
-    tables = [view.numbers for view in views] + [view.matrix.table for view in views if view.matrix is not None]
+    tables = [table for view in views for table in (view.matrix and view.matrix.table, view.scores, view.use) if table]
     body = words.render("cross.html.j2", views=views, origins=origins, command=book.command)
     return Chapter("cross", words("Every model on every cohort"), body, (*tables, origins))
 
@@ -41,51 +42,75 @@ def chapter(book: Book, words: Words) -> Chapter:
 def _view(place: int, parts: list[Tested], drawn: dict[str, Matrix], words: Words) -> FindingView:
     found = words.finding(parts[0])
     name = found if str(found).startswith("<") else Markup(sentence_case(str(found)))
-    return FindingView(name, drawn.get(str(name)), _numbers(place, parts, name, words))
+    return FindingView(name, drawn.get(str(name)), _scores(place, parts, name, words), _use(place, parts, name, words))
 
 
-def _numbers(place: int, parts: list[Tested], name: Markup, words: Words) -> Table:
+def _columns(heads: dict[str, Markup], words: Words) -> tuple[Column, ...]:
+    return (
+        Column("test", words("Model and cohort")),
+        Column("where", words("Where")),
+        *(Column(key, head, "right") for key, head in heads.items()),
+    )
+
+
+def _head(part: Tested, words: Words) -> tuple[Cell, Cell]:
+    title = Markup("<bdi>{}</bdi>").format(plain(part.study.evaluation.title))
+    return words.text_cell(title), words.text_cell(_place(part.study, words))
+
+
+def _scores(place: int, parts: list[Tested], name: Markup, words: Words) -> Table:
     heads = {
-        "where": words("Where"),
         "films": words("Films"),
         "positives": words("With the finding"),
         "auroc": words("AUROC"),
         "control": words("AUROC of the strongest control"),
         "difference": words("Model minus control"),
-        "sensitivity": words("Sensitivity at the locked threshold"),
-        "specificity": words("Specificity at the locked threshold"),
-        "calibration": words("Calibration: observed / expected"),
     }
+
+    def row(part: Tested) -> tuple[Cell, ...]:
+        control = strongest_control(controls_of(part.result))
+        return (
+            *_head(part, words),
+            words.count_cell(part.result, "n"),
+            words.count_cell(part.result, "positives"),
+            words.number_cell(part.result.auroc),
+            _number(control.auroc if control else None, words),
+            _number(control.difference if control else None, words),
+        )
+
+    title = words("How well each model tells films apart on each cohort: {finding}.", finding=name)
+    return Table(f"cross-{place}-scores", title, _columns(heads, words), tuple(map(row, parts)))
+
+
+def _use(place: int, parts: list[Tested], name: Markup, words: Words) -> Table:
+    heads = {
+        "unlike": words("Films the model would refuse"),
+        "sensitivity": words("Sensitivity"),
+        "specificity": words("Specificity"),
+        "calibration": words("Observed / expected"),
+    }
+
+    def row(part: Tested) -> tuple[Cell, ...]:
+        films, point = part.study.evaluation.films, part.result.operating_point
+        return (
+            *_head(part, words),
+            Cell(NO_VALUE) if films.atypical is None else words.count_cell(films, "atypical"),
+            words.percent_cell(point.sensitivity) if point else Cell(NO_VALUE),
+            words.percent_cell(point.specificity) if point else Cell(NO_VALUE),
+            words.number_cell(part.result.calibration.observed_expected, digits=2),
+        )
+
     return Table(
-        key=f"cross-{place}",
-        title=words("What each model does on each cohort: {finding}.", finding=name),
-        columns=(
-            Column("test", words("Model and cohort")),
-            *(Column(key, head, "left" if key == "where" else "right") for key, head in heads.items()),
-        ),
-        rows=tuple(_row(part, words) for part in parts),
+        key=f"cross-{place}-use",
+        title=words("What each model would do on each cohort at its locked threshold: {finding}.", finding=name),
+        columns=_columns(heads, words),
+        rows=tuple(map(row, parts)),
         note=words(
             "Thresholds were locked on validation films of the model's own cohorts, before any test film was scored. "
+            "In use a model refuses films unlike its training films; here they are scored all the same and counted. "
             "Observed / expected is the number of films with the finding divided by the sum of the model's "
             "probabilities."
         ),
-    )
-
-
-def _row(part: Tested, words: Words) -> tuple[Cell, ...]:
-    result = part.result
-    control, point = strongest_control(controls_of(result)), result.operating_point
-    return (
-        words.text_cell(Markup("<bdi>{}</bdi>").format(plain(part.study.evaluation.title))),
-        words.text_cell(_place(part.study, words)),
-        words.count_cell(result, "n"),
-        words.count_cell(result, "positives"),
-        words.number_cell(result.auroc),
-        _number(control.auroc if control else None, words),
-        _number(control.difference if control else None, words),
-        words.percent_cell(point.sensitivity) if point else Cell(NO_VALUE),
-        words.percent_cell(point.specificity) if point else Cell(NO_VALUE),
-        words.number_cell(result.calibration.observed_expected, digits=2),
     )
 
 

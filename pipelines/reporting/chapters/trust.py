@@ -100,7 +100,7 @@ class Origins:
 
 def chapter(book: Book, words: Words) -> Chapter:
     """The control, the cohorts, the leakage check, the origin of films and labels, and what to know."""
-    grids: tuple[Matrix, ...] = matrices(book, words)
+    grids: tuple[Matrix, ...] = matrices(book.tested, words)
     controls = _controls(book, words)
     doubted = [part for part in book.tested if may_be_the_pictures(part.result)]
     origins = [_origins(study, words) for study in book.studies]

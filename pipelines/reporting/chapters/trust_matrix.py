@@ -1,12 +1,12 @@
 """Which system was tested on which cohort, and which cohort is a system's home."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from markupsafe import Markup
 
-from pipelines.reporting.book import Book, Study, Tested
+from pipelines.reporting.book import Study, Tested
 from pipelines.reporting.charts.matrix import MatrixCell, matrix_figure
 from pipelines.reporting.printing import Words
 from pipelines.reporting.tables import Cell, Column, Table
@@ -38,10 +38,10 @@ def place_of(study: Study) -> Place:
     return "home" if met == set(study.evaluation.cohort.datasets) else "partly"
 
 
-def matrices(book: Book, words: Words) -> tuple[Matrix, ...]:
+def matrices(tested: Iterable[Tested], words: Words) -> tuple[Matrix, ...]:
     """A matrix for every finding that at least two evaluations share."""
     shared: dict[str, list[Tested]] = {}
-    for part in book.tested:
+    for part in tested:
         shared.setdefault(part.result.finding, []).append(part)
     found = [parts for parts in shared.values() if len(parts) > 1]
     return tuple(_matrix(place, parts, words) for place, parts in enumerate(found, 1))

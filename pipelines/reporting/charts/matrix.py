@@ -55,7 +55,8 @@ def matrix_figure(
                 _cell(axes, row, column, cells.get((row, column)), words)
         axes.set_xlim(0, len(cohorts))
         axes.set_ylim(len(systems), 0)
-        axes.set_xticks([place + 0.5 for place in range(len(cohorts))], [_lines(name, 20) for name in cohorts])
+        fits = 20 if len(cohorts) <= 3 else 12  # characters under each other, so that names do not touch
+        axes.set_xticks([place + 0.5 for place in range(len(cohorts))], [_lines(name, fits) for name in cohorts])
         axes.set_yticks([place + 0.5 for place in range(len(systems))], [_lines(name, 22) for name in systems])
         axes.xaxis.tick_top()
         axes.xaxis.set_label_position("top")
