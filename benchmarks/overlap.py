@@ -169,7 +169,7 @@ class Films:
         return Films(np.concatenate([self.cells, more.cells]), self.levels + more.levels)
 
     def correlations(self, apart: int | None = None) -> pd.DataFrame:
-        """Pairs whose fingerprints fit: ``a`` < ``b``, ``fine`` and ``pixels``; with ``apart``, films before and after."""
+        """Pairs whose fingerprints fit: ``a`` < ``b``, ``fine``, ``pixels``; ``apart``: films before it with those after."""
         group = None if apart is None else (np.arange(len(self.cells)) >= apart).astype(np.int64)
         fits = compare(self.cells, group)
         rows = []
@@ -181,7 +181,7 @@ class Films:
 
 
 def measure(paths: list[Path], sample: int, changes: list[str]) -> None:
-    """Recall for each change and what other pairs reach; a threshold chosen on half of the films, kept for the other."""
+    """Recall for each change and what other pairs reach; a threshold from half of the films, tried on the rest."""
     films = Films.read(paths)
     others = films.correlations()
     chosen = np.sort(np.random.default_rng(SEED).choice(len(paths), min(sample, len(paths)), replace=False))
@@ -196,7 +196,8 @@ def measure(paths: list[Path], sample: int, changes: list[str]) -> None:
         true = found[found["a"] == source].set_index("a").reindex(chosen).fillna(0.0)
         tables.append(true.assign(change=name))
         print(
-            f"{name:<26}{int((true['pixels'] > 0).sum()):>7}{share(int((true['pixels'] >= CONFIRMED).sum()), len(true)):>22}"
+            f"{name:<26}{int((true['pixels'] > 0).sum()):>7}"
+            f"{share(int((true['pixels'] >= CONFIRMED).sum()), len(true)):>22}"
             f"{share(int((true['fine'] >= CERTAIN_FINE).sum()), len(true)):>22}{true['pixels'].min():>7.3f}",
             flush=True,
         )
@@ -216,9 +217,9 @@ def _held_out(copied: pd.DataFrame, others: pd.DataFrame) -> None:
     threshold = (even["pixels"].max() + low) / 2
     hits = int((rest["pixels"] >= threshold).sum())
     print(
-        f"threshold from films of even number: {threshold:.3f} (highest other pair {even['pixels'].max():.3f}, 0.5 % of "
-        f"the copies below {low:.3f}); films of odd number: recall {share(hits, len(rest))}, pairs above it "
-        f"{int((odd['pixels'] >= threshold).sum())}, of which above {CONFIRMED}: {int((odd['pixels'] >= CONFIRMED).sum())}"
+        f"threshold from films of even number: {threshold:.3f} (highest other pair {even['pixels'].max():.3f}, 0.5 % "
+        f"of the copies below {low:.3f}); films of odd number: recall {share(hits, len(rest))}, pairs above it "
+        f"{int((odd['pixels'] >= threshold).sum())}, above {CONFIRMED} {int((odd['pixels'] >= CONFIRMED).sum())}"
     )
 
 
@@ -233,8 +234,8 @@ def _false_pairs(others: pd.DataFrame, paths: list[Path]) -> None:
     expected = len(tail) * np.exp(-(CONFIRMED - start) / mean)
     grown = (10_000 * 9_999 / 2) / pairs
     print(
-        f"{pairs:,} pairs of films: {len(others):,} fit, {int((others['pixels'] >= CONFIRMED).sum())} are called the same "
-        f"picture. If none of these is false: at most {3.0 * grown:.0f} among the pairs of 10,000 films (95 %, Poisson); "
+        f"{pairs:,} pairs of films: {len(others):,} fit, {int((others['pixels'] >= CONFIRMED).sum())} are called the "
+        f"same picture. If none is false: at most {3.0 * grown:.0f} among the pairs of 10,000 films (95 %, Poisson); "
         f"by an exponential tail above {start:.3f} (mean {mean:.4f}) {expected:.2g} here, {expected * grown:.2g} there"
     )
 

@@ -166,7 +166,8 @@ def assess(
 
 def _prints_of(source: Source) -> Path | None:
     """Training films of the package that the points come from, or that lie beside the predictions."""
-    folders = [folder for folder in (source.package, source.predictions) if folder is not None]
+    beside = source.predictions if source.predictions.is_dir() else source.predictions.parent
+    folders = [folder for folder in (source.package, beside) if folder is not None]
     found = [folder / "training_films.parquet" for folder in folders]
     return next((path for path in found if path.is_file()), None)
 

@@ -46,6 +46,9 @@ def overlap(
     lacking = int((frame["fingerprint"].isna() & frame["sha256"].isna()).sum())
     if lacking:
         note(f"{lacking:,} of {len(frame):,} films have no fingerprint and are not on disk: nothing is known of them")
+    absent = sum(not path.is_file() for path in paths) if read else 0
+    if absent:
+        note(f"{absent:,} of {len(frame):,} films are not below --root: of these the fingerprints alone decide")
     with progress("pairs") as report:
         pairs = find_pairs(
             frame, locate=lambda row: paths[row] if read and paths[row].is_file() else None, progress=report

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 from mlflow import MlflowClient
+from PIL import Image
 from safetensors.torch import load_file
 
 from models import load_package
@@ -21,8 +22,10 @@ from models.explain import map_peaks
 from models.typicality import tolerance_limit
 from pipelines.assessment.assess import Source, assess
 from pipelines.config import TrainConfig, dump_config
+from pipelines.datasets.measure import measure_file
 from pipelines.errors import ConfigError, ManifestError
 from pipelines.evaluation.control import control_key, control_scores
+from pipelines.evaluation.options import Options
 from pipelines.imaging import read_radiograph, to_square
 from pipelines.imaging.control_features import COLUMNS_OF, KINDS, control_features
 from pipelines.inference import collect_inputs, predict_films
@@ -411,3 +414,47 @@ def test_a_store_that_does_not_answer_is_said_in_one_sentence(finished: TrainCon
     assert "secret" not in str(caught.value)
     assert "secret" not in mlflow.get_tracking_uri()
     assert "secret" not in os.environ.get("MLFLOW_TRACKING_URI", "")
+
+
+def _printed(folder: Path, manifest: Path) -> None:
+    """Fingerprints and hashes of the films, as `cxr manifest build --hashes` enters them."""
+    frame = read_manifest(manifest)
+    marks = [measure_file(folder / path, hashes=True) for path in frame["path"]]
+    write_manifest(
+        frame.assign(
+            sha256=[mark.sha256 for mark in marks],
+            pixel_hash=[mark.pixel_hash for mark in marks],
+            fingerprint=[mark.fingerprint for mark in marks],
+        ),
+        manifest,
+    )
+
+
+def test_a_changed_copy_in_another_data_set_stops_training_and_evaluation(tmp_path: Path) -> None:
+    """A mirrored training film of one set is a validation film of another; then a film to be tested."""
+    one = write_cohort(tmp_path / "one", films=24, name="one")
+    other = write_cohort(tmp_path / "other", films=24, seed=1, name="other")
+    learned = tmp_path / "one" / "film-006.png"
+    Image.open(learned).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(tmp_path / "other" / "film-009.png")
+    for manifest in (one, other):
+        _printed(manifest.parent, manifest)
+    config = tiny_config(tmp_path / "run", one, other)
+    with pytest.raises(ManifestError, match=r"1 pairs of films .*one/006 in train and other/009 in val .*mirrored"):
+        train(config)
+    listed = pd.read_csv(tmp_path / "run" / "overlap.csv")
+    assert listed[["image_a", "image_b"]].to_numpy().tolist() == [["one/006", "other/009"]]
+
+    alone = tiny_config(tmp_path / "alone", one, optimisation={"epochs": 1})
+    assert train(alone) is not None
+    package = alone.out / "package"
+    predictions = tmp_path / "predictions"
+    write_manifest(read_manifest(other).assign(split="test"), other)
+    predict_films(collect_inputs([other]), package, predictions, device="cpu", workers=0)
+    assert (predictions / "training_films.parquet").read_bytes() == (package / "training_films.parquet").read_bytes()
+    source = Source(predictions=predictions)
+    with pytest.raises(ManifestError, match=r"1 of 24 films to be tested .*other/009.*--allow-overlap"):
+        assess(source, other, tmp_path / "evaluation")
+    assert pd.read_csv(tmp_path / "evaluation" / "overlap.csv")["image_b"].tolist() == ["other/009"]
+    told = assess(source, other, tmp_path / "told", allow_overlap=True, options=Options(replicates=100))
+    assert told.evaluation.leakage is not None
+    assert (told.evaluation.leakage.copies, told.evaluation.leakage.overlap_allowed) == (1, True)
