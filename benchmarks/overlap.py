@@ -169,7 +169,7 @@ class Films:
         return Films(np.concatenate([self.cells, more.cells]), self.levels + more.levels)
 
     def correlations(self, apart: int | None = None) -> pd.DataFrame:
-        """Pairs whose fingerprints fit: ``a`` < ``b``, ``fine``, ``pixels``; ``apart``: films before it with those after."""
+        """Pairs whose fingerprints fit: ``a`` < ``b``, ``fine``, ``pixels``; ``apart``: those before with after."""
         group = None if apart is None else (np.arange(len(self.cells)) >= apart).astype(np.int64)
         fits = compare(self.cells, group)
         rows = []
