@@ -24,7 +24,8 @@ _LEVELS: Final = ((56, 5.0), (112, 2.5))
 """Cells along a side, and how large the things are that stand out, in 112ths of it."""
 _BLOCK: Final = 14
 """Cells of the finest level along a side of the blocks that are compared: an eighth of the film."""
-_REMEMBERED: Final = 256  # films: a follow-up series is asked for again and again
+_REMEMBERED: Final = 4096
+"""Films, 80 kB each: one that looks like many is asked for again and again."""
 
 Level = tuple[NDArray[np.float32], NDArray[np.bool_]]
 

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numba import get_num_threads, njit
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from pipelines.manifest.overlap.descriptors import DIMENSIONS, WINDOWS, coefficients, descriptors
 from pipelines.manifest.overlap.turns import TURNS, average_film, likely_turns, relief
