@@ -128,7 +128,8 @@ def fill_facts(
     Returns:
         The frame with ``rows``, ``columns`` and the hashes of these rows from their files, and ``view``, ``sex``,
         ``age_years``, ``manufacturer`` and ``pixel_spacing_mm`` where they were null. Files that are no usable film
-        keep their row, without pixel hash and fingerprint; a `DatasetWarning` counts them by reason.
+        keep their row, without pixel hash and fingerprint; a `DatasetWarning` counts them by reason. Drawn films have
+        no fingerprint.
     """
     positions = list(rows)
     paths = frame["path"].iloc[positions].tolist()
@@ -143,12 +144,22 @@ def fill_facts(
         if progress is not None:
             progress(done, len(paths))
     filled = frame.assign(**{name: pd.Series(values, dtype=frame[name].dtype) for name, values in columns.items()})
+    filled.loc[drawn(filled), "fingerprint"] = None
     if refusals:
         counts = ", ".join(f"{count:,} {reason}" for reason, count in sorted(refusals.items()))
         warn(
             f"{refusals.total():,} of {len(paths):,} files are no usable film and stay as rows ({counts}; e.g. {first})"
         )
     return filled
+
+
+def drawn(frame: pd.DataFrame) -> "pd.Series[bool]":
+    """Synthetic films: all are drawn after one anatomy, so that films of different patients fit like copies.
+
+    Args:
+        frame: canonical.
+    """
+    return frame["reference_standard"] == "synthetic"
 
 
 def _fill_row(columns: dict[str, list[Any]], position: int, fact: FileFacts) -> None:

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipelines.datasets.measure import Progress, measure_files
+from pipelines.datasets.measure import Progress, drawn, measure_files
 from pipelines.errors import ManifestError
 
 
 def with_fingerprints(
     frames: list[pd.DataFrame], roots: list[Path], cache: Path, workers: int | None, progress: Progress | None
 ) -> list[pd.DataFrame]:
-    """Fill ``fingerprint`` and ``pixel_hash`` where they are null and the film is on disk.
+    """Fill ``fingerprint`` and ``pixel_hash`` where they are null, the film is on disk, and it is no drawn one.
 
     Args:
         frames: canonical.
@@ -31,7 +31,7 @@ def with_fingerprints(
     wanted: dict[str, Path] = {}
     places: list[tuple[int, int, str]] = []
     for number, (frame, root) in enumerate(zip(frames, roots, strict=True)):
-        for row in frame.index[frame["fingerprint"].isna()]:
+        for row in frame.index[frame["fingerprint"].isna() & ~drawn(frame)]:
             path = (root / frame["path"][row]).resolve()
             if path.is_file():
                 places.append((number, int(row), _key(path)))

@@ -93,7 +93,9 @@ def test_a_run_locks_which_films_are_typical_and_says_so(finished: TrainConfig) 
     assert (limit.fitted_on, limit.locked_on) == (32, len(saved))
     films = finished.data[0].manifest.parent
     rows = predict_films(
-        collect_inputs([finished.data[0].manifest], root=films, split="val"), package, finished.out.parent / "typical"
+        collect_inputs([finished.data[0].manifest], root=films, split="val"),
+        finished.out / "package",
+        finished.out.parent / "typical",
     )
     assert rows is not None
     table = pd.read_parquet(finished.out.parent / "typical" / "predictions.parquet")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.datasets import build_manifest
 from pipelines.errors import CxrError
 from pipelines.phantom import BOX_COLUMNS, LABEL_COLUMNS, generate_phantoms
 from pipelines.phantom.sites import SITES_BY_NAME
@@ -170,3 +171,11 @@ def test_a_spoilt_description_is_refused(tmp_path, content):
     (tmp_path / "phantom.json").write_text(content)
     with pytest.raises(CxrError, match=r"phantom\.json"):
         generate_phantoms(tmp_path, films=1, seed=3)
+
+
+def test_drawn_films_have_hashes_and_no_fingerprint(tmp_path: Path) -> None:
+    generate_phantoms(tmp_path, films=4, seed=2, workers=1)
+    frame = build_manifest("phantom", tmp_path, hashes=True, workers=1)
+    assert frame["sha256"].notna().all()
+    assert frame["pixel_hash"].notna().all()
+    assert frame["fingerprint"].isna().all()
