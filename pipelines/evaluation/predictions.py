@@ -21,7 +21,7 @@ SCHEMA: Final = pa.schema(
         pa.field("path", pa.string(), nullable=False),
         pa.field("status", pa.string(), nullable=False),  # one of STATUSES
         pa.field("reason", pa.string()),  # a pipelines.errors.Reason code; null where status is ok
-        pa.field("detail", pa.string()),  # one sentence for a person; null where status is ok
+        pa.field("detail", pa.string()),  # one sentence for a person; with status ok only on what was unusual
         *(pa.field(f"p_{finding}", pa.float64()) for finding in FINDINGS),  # calibrated probability
         *(pa.field(f"flag_{finding}", pa.bool_()) for finding in FINDINGS),  # p >= the locked threshold
         pa.field("triage_score", pa.float64()),  # 0-100
