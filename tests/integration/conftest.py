@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pipelines.cli import main
+from pipelines.cli import console, main
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -14,6 +14,8 @@ Run = Callable[..., tuple[int, str, str]]
 def cxr(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run one command in this process; returns exit code, standard output and standard error."""
     monkeypatch.setenv("COLUMNS", "200")
+    # A console that was made under another width keeps it.
+    monkeypatch.setattr(console._out, "_width", 200)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
     def run(*arguments: object) -> tuple[int, str, str]:
